@@ -1,0 +1,53 @@
+# slm_feedback: a PGXS extension.
+#   make            build the module, the SQL script and, when npm is there, the dashboard page
+#   make install    install them for the server that PG_CONFIG names
+#   make installcheck   pg_regress and isolation tests against a running server
+# scripts/test runs every test on a server of its own.
+
+EXTENSION = slm_feedback
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" slm_feedback.control)
+
+MODULE_big = slm_feedback
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+# The install script is these files, one concept each, joined in order of need.
+SQL_PARTS = \
+	sql/install_guard.sql \
+	sql/settings.sql \
+	sql/question.sql \
+	sql/queries.sql \
+	sql/feedback.sql \
+	sql/daily_metrics.sql \
+	sql/guard_triggers.sql \
+	sql/record_query.sql \
+	sql/submit_feedback.sql \
+	sql/batch.sql \
+	sql/rollup.sql \
+	sql/statistics.sql \
+	sql/reports.sql \
+	sql/access.sql
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA = $(wildcard sql/upgrades/$(EXTENSION)--*--*.sql)
+
+REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -DSLM_VERSION='"$(EXTVERSION)"' -I$(srcdir)/src
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) slm_feedback.control
+	printf '%s\n' '\echo Use "CREATE EXTENSION slm_feedback CASCADE" to load this file. \quit' > $@.tmp
+	cat $(SQL_PARTS) >> $@.tmp
+	mv $@.tmp $@
+
+# Every object depends on every header: there are few, and a stale struct is worse than a rebuild.
+$(OBJS): $(wildcard src/*.h) slm_feedback.control

@@ -1,0 +1,54 @@
+-- settings: what belongs to the data and travels with a dump. No row is there until somebody sets
+-- something (a row from the install script would collide with the row that pg_restore brings), so every
+-- reader goes through current_settings(), which fills in the defaults.
+CREATE TABLE slm_feedback.settings (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    time_zone text NOT NULL DEFAULT 'UTC',
+    user_id_policy text NOT NULL DEFAULT 'plain' CHECK (user_id_policy IN ('plain', 'pseudonym', 'drop'))
+);
+COMMENT ON TABLE slm_feedback.settings IS
+'Settings that belong to the data: no row (all defaults) or one. Change them with the set_ functions, which keep the metrics right.';
+COMMENT ON COLUMN slm_feedback.settings.singleton IS 'Always true: at most one row.';
+COMMENT ON COLUMN slm_feedback.settings.time_zone IS 'The time zone whose midnights separate days in every report. Default UTC. Changed by set_time_zone().';
+COMMENT ON COLUMN slm_feedback.settings.user_id_policy IS 'How user ids are stored: plain (as given), pseudonym (keyed hash) or drop (not at all).';
+SELECT pg_catalog.pg_extension_config_dump('slm_feedback.settings', '');
+
+CREATE FUNCTION slm_feedback.settings_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_settings_changed';
+COMMENT ON FUNCTION slm_feedback.settings_changed() IS
+'Trigger of settings: tells every session to read the settings again once the change is committed.';
+CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON slm_feedback.settings
+    FOR EACH STATEMENT EXECUTE FUNCTION slm_feedback.settings_changed();
+ALTER TABLE slm_feedback.settings ENABLE ALWAYS TRIGGER settings_changed;
+
+CREATE FUNCTION slm_feedback.time_zone() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce((SELECT s.time_zone FROM slm_feedback.settings s), 'UTC');
+END;
+COMMENT ON FUNCTION slm_feedback.time_zone() IS
+'The time zone whose midnights separate days (default UTC).';
+
+CREATE FUNCTION slm_feedback.day_start(day date) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT day::timestamp AT TIME ZONE slm_feedback.time_zone();
+END;
+COMMENT ON FUNCTION slm_feedback.day_start(date) IS
+'The instant at which a day starts in the configured time zone.';
+
+CREATE FUNCTION slm_feedback.day_of(at timestamptz) RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (at AT TIME ZONE slm_feedback.time_zone())::date;
+END;
+COMMENT ON FUNCTION slm_feedback.day_of(timestamptz) IS
+'The day of an instant in the configured time zone.';
+
+CREATE FUNCTION slm_feedback.today() RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT slm_feedback.day_of(now());
+END;
+COMMENT ON FUNCTION slm_feedback.today() IS
+'The day of the transaction''s start in the configured time zone.';

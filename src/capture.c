@@ -1,0 +1,152 @@
+/*
+ * capture.c
+ *		What the single and the batch forms of capture share.
+ *
+ * A record is checked before anything is written, so that bad input leaves the
+ * tables as they were and costs no subtransaction.  The checks are the same
+ * for the single form, which raises the refusal, and for the batch form,
+ * which returns it; the tables' constraints stand behind them.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "settings.h"
+
+/*
+ * The table that a capture function is just writing, so that its guard trigger
+ * (guard_triggers.c) leaves the row to the function; InvalidOid otherwise.
+ */
+Oid slm_capturing = InvalidOid;
+
+/* An error can leave slm_capturing set: it ends with its (sub)transaction. */
+static void
+at_transaction_event(XactEvent event, void *arg)
+{
+	slm_capturing = InvalidOid;
+}
+
+static void
+at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		slm_capturing = InvalidOid;
+}
+
+void
+slm_capture_init(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+	RegisterSubXactCallback(at_subtransaction_event, NULL);
+}
+
+/* Fill in a refusal; false, so that a check can return it. */
+bool
+slm_refuse(Refusal *why, int sqlstate, char *message, char *detail, char *hint)
+{
+	why->sqlstate = sqlstate;
+	why->message = message;
+	why->detail = detail;
+	why->hint = hint;
+	return false;
+}
+
+/* Raise a refusal as an error. */
+void
+slm_raise(const Refusal *why)
+{
+	ereport(ERROR, (errcode(why->sqlstate), errmsg("%s", why->message),
+					why->detail ? errdetail("%s", why->detail) : 0,
+					why->hint ? errhint("%s", why->hint) : 0));
+}
+
+/*
+ * Refuse values that are too long, and empty ids and names.  Sizes come from
+ * the toast headers: nothing large is read for it.
+ */
+bool
+slm_check_lengths(const CaptureField *fields, int nfields,
+				  const CaptureRecord *record, Refusal *why)
+{
+	for (int i = 0; i < nfields; i++)
+	{
+		Size bytes;
+
+		if (record->nulls[i] || fields[i].max_bytes == 0)
+			continue;
+		bytes = toast_raw_datum_size(record->values[i]) - VARHDRSZ;
+		if (bytes > (Size) fields[i].max_bytes)
+			return slm_refuse(
+				why, ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
+				psprintf("%s is too long", fields[i].name),
+				psprintf("It has %zu bytes; at most %d are stored.", bytes,
+						 fields[i].max_bytes),
+				"Shorten the value, or store it elsewhere and keep a "
+				"reference in metadata.");
+		if (bytes == 0 && fields[i].identifier)
+			return slm_refuse(why, ERRCODE_INVALID_PARAMETER_VALUE,
+							  psprintf("%s must not be empty", fields[i].name),
+							  NULL,
+							  "Leave it out or pass null if there is none.");
+	}
+	return true;
+}
+
+/* Refuse a created_at that is infinite, before 2000 or in the future. */
+bool
+slm_check_created_at(TimestampTz created_at, Refusal *why)
+{
+	const char *problem = NULL;
+
+	if (TIMESTAMP_NOT_FINITE(created_at))
+		problem = "infinite";
+	else if (created_at < 0) /* PostgreSQL's epoch is 2000-01-01 00:00 UTC */
+		problem = "too far in the past";
+	else if (created_at > GetCurrentTimestamp() + USECS_PER_DAY)
+		problem = "in the future";
+	if (problem == NULL)
+		return true;
+	return slm_refuse(why, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
+					  psprintf("created_at is %s", problem),
+					  "It must lie between 2000-01-01 00:00:00 UTC and one "
+					  "day from now.",
+					  "Leave created_at out to record the present time.");
+}
+
+void
+slm_load_arguments(FunctionCallInfo fcinfo, int nfields, CaptureRecord *record)
+{
+	for (int i = 0; i < nfields; i++)
+	{
+		record->nulls[i] = PG_ARGISNULL(i);
+		record->values[i] = record->nulls[i] ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+}
+
+/*
+ * Prepare a statement once a session.  The plan cache analyses it again when a
+ * table changes, or is dropped and created anew.
+ */
+SPIPlanPtr
+slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr prepared = SPI_prepare(sql, nargs, types);
+
+		if (prepared == NULL)
+			elog(ERROR, "SPI_prepare failed: %s",
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(prepared);
+		*plan = prepared;
+	}
+	return *plan;
+}

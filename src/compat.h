@@ -1,0 +1,44 @@
+/*
+ * compat.h
+ *		Every difference between server versions, in one place.
+ *
+ * The code is written for the newest interface; each block says what changed
+ * and when.  PostgreSQL 15 to 18 are supported.
+ */
+#ifndef SLM_COMPAT_H
+#define SLM_COMPAT_H
+
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/backend_status.h"
+
+#if PG_VERSION_NUM < 150000
+#error "slm_feedback needs PostgreSQL 15 or later"
+#endif
+
+/* 16 moved the varlena macros out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 16 renamed the access to the local copy of the backend status array */
+#if PG_VERSION_NUM < 160000
+#define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)
+#endif
+
+/* 17 replaced backend ids by process numbers and moved lxid into vxid */
+#if PG_VERSION_NUM < 170000
+#include "storage/sinvaladt.h"
+#define SLM_VXID_PROC(vxid) BackendIdGetProc((vxid).backendId)
+#define SLM_PROC_LXID(proc) ((proc)->lxid)
+#else
+#define SLM_VXID_PROC(vxid) ProcNumberGetProc((vxid).procNumber)
+#define SLM_PROC_LXID(proc) ((proc)->vxid.lxid)
+#endif
+
+/* 18 lets a module tell its name and version */
+#ifndef PG_MODULE_MAGIC_EXT
+#define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * guard_triggers.c
+ *		The extension's rules on writes that do not come through its functions.
+ *
+ * Invariants upheld for INSERT, COPY, UPDATE, DELETE and logical replication
+ * alike: every late write marks its day (late_marks.c); a query's request id
+ * and created_at never change; feedback.query_created_at equals its query's
+ * created_at.  Rows that a capture function writes pass through at once: the
+ * function has done the same already.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "late_marks.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_guard_queries);
+PG_FUNCTION_INFO_V1(slm_guard_feedback);
+PG_FUNCTION_INFO_V1(slm_guard_truncate);
+
+static TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("%s must be called as a trigger", name)));
+	return (TriggerData *) fcinfo->context;
+}
+
+static Datum
+column(TriggerData *trigger, HeapTuple row, const char *name, bool *isnull)
+{
+	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+	int attnum = SPI_fnumber(desc, name);
+
+	if (attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" is missing", name,
+						RelationGetRelationName(trigger->tg_relation))));
+	return heap_getattr(row, attnum, desc, isnull);
+}
+
+static bool
+same_text(TriggerData *trigger, const char *name)
+{
+	bool old_null;
+	bool new_null;
+	Datum before = column(trigger, trigger->tg_trigtuple, name, &old_null);
+	Datum after = column(trigger, trigger->tg_newtuple, name, &new_null);
+
+	if (old_null || new_null)
+		return old_null == new_null;
+	return DatumGetBool(
+		DirectFunctionCall2Coll(texteq, C_COLLATION_OID, before, after));
+}
+
+static void
+refuse_change(TriggerData *trigger, const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("column \"%s\" of table \"slm_feedback.%s\" cannot "
+						   "be changed",
+						   name, RelationGetRelationName(trigger->tg_relation)),
+					errhint("Delete the row and insert it anew.")));
+}
+
+static TimestampTz
+timestamp_column(TriggerData *trigger, HeapTuple row, const char *name)
+{
+	bool isnull;
+	Datum value = column(trigger, row, name, &isnull);
+
+	/* A null is refused by the column's NOT NULL right after us. */
+	return isnull ? GetCurrentTransactionStartTimestamp()
+				  : DatumGetTimestampTz(value);
+}
+
+Datum
+slm_guard_queries(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo, "guard_queries");
+	TimestampTz created_at;
+	HeapTuple row;
+	Refusal why;
+
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+													 : trigger->tg_trigtuple;
+	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
+		return PointerGetDatum(row);
+
+	created_at = timestamp_column(trigger, trigger->tg_trigtuple, "created_at");
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		if (!same_text(trigger, "request_id"))
+			refuse_change(trigger, "request_id");
+		if (timestamp_column(trigger, row, "created_at") != created_at)
+			refuse_change(trigger, "created_at");
+	}
+	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+			 !slm_check_created_at(created_at, &why))
+		slm_raise(&why);
+
+	slm_note_write(created_at);
+	return PointerGetDatum(row);
+}
+
+/*
+ * The created_at of a query, looked up as the owner with the latest data that
+ * the command sees.  False if there is none: the foreign key says so next.
+ */
+static bool
+find_query_created_at(Datum request_id, TimestampTz *created_at)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid types[1] = {TEXTOID};
+	SlmCaller caller = slm_become_owner();
+	bool isnull;
+	bool found;
+
+	SPI_connect();
+	SPI_execute_plan(
+		slm_kept_plan(&plan,
+					  "SELECT q.created_at FROM slm_feedback.queries q "
+					  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
+					  1, types),
+		&request_id, NULL, false, 1);
+	found = SPI_processed > 0;
+	if (found)
+		*created_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc,
+														1, &isnull));
+	SPI_finish();
+	slm_become_caller(caller);
+	return found;
+}
+
+Datum
+slm_guard_feedback(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo, "guard_feedback");
+	Relation rel = trigger->tg_relation;
+	TimestampTz query_created_at;
+	HeapTuple row = trigger->tg_trigtuple;
+	Datum request_id;
+	bool isnull;
+
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		row = trigger->tg_newtuple;
+	if (slm_capturing == RelationGetRelid(rel))
+		return PointerGetDatum(row);
+
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
+		return PointerGetDatum(row);
+	}
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		!same_text(trigger, "request_id"))
+		refuse_change(trigger, "request_id");
+
+	request_id = column(trigger, row, "request_id", &isnull);
+	if (!isnull && find_query_created_at(request_id, &query_created_at))
+	{
+		int attnum = SPI_fnumber(RelationGetDescr(rel), "query_created_at");
+		Datum value = TimestampTzGetDatum(query_created_at);
+
+		row = heap_modify_tuple_by_cols(row, RelationGetDescr(rel), 1, &attnum,
+										&value, &(bool){false});
+		slm_note_write(query_created_at);
+	}
+	return PointerGetDatum(row);
+}
+
+/* TRUNCATE: every day that has metrics changes. */
+Datum
+slm_guard_truncate(PG_FUNCTION_ARGS)
+{
+	SlmCaller caller;
+
+	(void) trigger_data(fcinfo, "guard_truncate");
+	caller = slm_become_owner();
+	SPI_connect();
+	SPI_execute("INSERT INTO slm_feedback.rollup_queue (date) "
+				"SELECT DISTINCT m.date FROM slm_feedback.daily_metrics m",
+				false, 0);
+	SPI_finish();
+	slm_become_caller(caller);
+	return PointerGetDatum(NULL);
+}

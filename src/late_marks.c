@@ -1,0 +1,169 @@
+/*
+ * late_marks.c
+ *		Exact rollups without a write on the hot path.
+ *
+ * A write is *ordinary* when its query's day is the day on which its own
+ * transaction started, and *late* otherwise.  Ordinary writes leave no mark:
+ * a rollup takes no day as final that had not ended when the oldest
+ * transaction in progress started (rollup.c), so a day whose ordinary write it
+ * could not see is computed again.  A late write appends its day to
+ * rollup_queue in its own transaction.
+ *
+ * The marks are append only.  ON CONFLICT DO NOTHING against a mark that a
+ * rollup is just deleting would lose the mark; a transaction skips a mark only
+ * if it has itself written one for that day, in a subtransaction that still
+ * stands.
+ *
+ * A prepared transaction's start can't be seen by anybody once it is prepared,
+ * so at PREPARE TRANSACTION the day of its ordinary writes is marked too.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "late_marks.h"
+#include "settings.h"
+
+typedef struct MarkedDay
+{
+	DateADT day;			  /* hash key */
+	SubTransactionId subxact; /* the innermost one that wrote the mark */
+} MarkedDay;
+
+/* Days marked by this transaction, in TopTransactionContext, or NULL. */
+static HTAB *marked_days = NULL;
+
+/* Did this transaction write to the day on which it started, and which? */
+static bool wrote_ordinary = false;
+static DateADT ordinary_day;
+
+static SPIPlanPtr insert_mark_plan = NULL;
+
+static void
+insert_mark(DateADT day)
+{
+	Datum values[1] = {DateADTGetDatum(day)};
+	SlmCaller caller = slm_become_owner();
+
+	SPI_connect();
+	if (insert_mark_plan == NULL)
+	{
+		Oid types[1] = {DATEOID};
+		SPIPlanPtr plan = SPI_prepare(
+			"INSERT INTO slm_feedback.rollup_queue (date) VALUES ($1)", 1,
+			types);
+
+		SPI_keepplan(plan);
+		insert_mark_plan = plan;
+	}
+	SPI_execute_plan(insert_mark_plan, values, NULL, false, 0);
+	SPI_finish();
+	slm_become_caller(caller);
+}
+
+/*
+ * Mark a day for the next rollup, once a transaction.
+ */
+void
+slm_mark_day(DateADT day)
+{
+	MarkedDay *entry;
+	bool found;
+
+	if (marked_days == NULL)
+	{
+		HASHCTL info = {.keysize = sizeof(DateADT),
+						.entrysize = sizeof(MarkedDay),
+						.hcxt = TopTransactionContext};
+
+		marked_days = hash_create("slm_feedback marked days", 64, &info,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	if (hash_search(marked_days, &day, HASH_FIND, NULL) != NULL)
+		return;
+
+	insert_mark(day);
+	entry = hash_search(marked_days, &day, HASH_ENTER, &found);
+	entry->subxact = GetCurrentSubTransactionId();
+}
+
+/*
+ * Every insert, update or delete of a query or its feedback passes here, with
+ * the created_at of the query that it belongs to.
+ */
+void
+slm_note_write(TimestampTz query_created_at)
+{
+	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
+	DateADT day = slm_day_of(query_created_at);
+
+	if (day == today)
+	{
+		wrote_ordinary = true;
+		ordinary_day = day;
+		return;
+	}
+	slm_mark_day(day);
+}
+
+static void
+at_transaction_event(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_PREPARE:
+			if (wrote_ordinary)
+			{
+				PushActiveSnapshot(GetTransactionSnapshot());
+				slm_mark_day(ordinary_day);
+				PopActiveSnapshot();
+			}
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			marked_days = NULL;
+			wrote_ordinary = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* Forget marks that an aborted subtransaction took with it. */
+static void
+at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent, void *arg)
+{
+	HASH_SEQ_STATUS scan;
+	MarkedDay *entry;
+
+	if (marked_days == NULL ||
+		(event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
+		return;
+
+	hash_seq_init(&scan, marked_days);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (entry->subxact != subid)
+			continue;
+		if (event == SUBXACT_EVENT_COMMIT_SUB)
+			entry->subxact = parent;
+		else
+			hash_search(marked_days, &entry->day, HASH_REMOVE, NULL);
+	}
+}
+
+void
+slm_late_marks_init(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+	RegisterSubXactCallback(at_subtransaction_event, NULL);
+}

@@ -1,0 +1,237 @@
+/*
+ * question.c
+ *		The normalised form of a question, and its hash.
+ *
+ * Two questions are the same if they differ only in case, white space,
+ * trailing punctuation or Unicode form.  The form is NFKC, lower-cased by the
+ * Unicode root collation, with white space collapsed and zero-width characters
+ * removed, without trailing punctuation; a text that is nothing but
+ * punctuation keeps it.  ASCII texts, the usual case, take a path of their own
+ * that gives the same result.
+ *
+ * question_hash is stored, so both functions must stay immutable: they do not
+ * depend on the database's collation where the encoding is UTF-8.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/namespace.h"
+#include "common/hashfn.h"
+#include "common/unicode_norm.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "nodes/pg_list.h"
+#include "nodes/value.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(slm_normalize_question);
+PG_FUNCTION_INFO_V1(slm_question_hash);
+
+/* The Unicode root collation of ICU; the database's own without ICU. */
+static Oid
+root_collation(void)
+{
+	static Oid collation = InvalidOid;
+
+	if (!OidIsValid(collation))
+	{
+		collation = get_collation_oid(list_make2(makeString("pg_catalog"),
+												 makeString("und-x-icu")),
+									  true);
+		if (!OidIsValid(collation))
+			collation = DEFAULT_COLLATION_OID;
+	}
+	return collation;
+}
+
+static bool
+is_space(pg_wchar c)
+{
+	return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 ||
+		   c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+		   c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+/* Characters without a width: they are seen by nobody who types them. */
+static bool
+is_invisible(pg_wchar c)
+{
+	return c == 0xad || (c >= 0x200b && c <= 0x200f) ||
+		   (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x2064) ||
+		   c == 0xfeff;
+}
+
+/* What ends a sentence in the scripts of the world (after NFKC). */
+static bool
+is_closing(pg_wchar c)
+{
+	switch (c)
+	{
+		case '.':
+		case '?':
+		case '!':
+		case ',':
+		case ';':
+		case ':':
+		case 0x037e: /* Greek question mark */
+		case 0x0589: /* Armenian full stop */
+		case 0x060c: /* Arabic comma, semicolon, question mark, full stop */
+		case 0x061b:
+		case 0x061f:
+		case 0x06d4:
+		case 0x0964: /* Devanagari danda, double danda */
+		case 0x0965:
+		case 0x203d: /* interrobang */
+		case 0x3001: /* ideographic comma, full stop */
+		case 0x3002:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Collapse white space, drop what is invisible, and trim: `length` characters
+ * in place.  Returns the new length.
+ */
+static int
+squeeze(pg_wchar *text, int length)
+{
+	int out = 0;
+	int trimmed;
+
+	for (int i = 0; i < length; i++)
+	{
+		if (is_invisible(text[i]))
+			continue;
+		if (!is_space(text[i]))
+			text[out++] = text[i];
+		else if (out > 0 && text[out - 1] != ' ')
+			text[out++] = ' ';
+	}
+	while (out > 0 && text[out - 1] == ' ')
+		out--;
+
+	trimmed = out;
+	while (trimmed > 0 &&
+		   (is_closing(text[trimmed - 1]) || text[trimmed - 1] == ' '))
+		trimmed--;
+	return trimmed > 0 ? trimmed : out;
+}
+
+static char *
+normalize_ascii(const char *text, int length, int *out_length)
+{
+	char *out = palloc(length + 1);
+	int n = 0;
+	int trimmed;
+
+	for (int i = 0; i < length; i++)
+	{
+		unsigned char c = text[i];
+
+		if (!is_space(c))
+			out[n++] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
+		else if (n > 0 && out[n - 1] != ' ')
+			out[n++] = ' ';
+	}
+	while (n > 0 && out[n - 1] == ' ')
+		n--;
+	trimmed = n;
+	while (trimmed > 0 &&
+		   (is_closing(out[trimmed - 1]) || out[trimmed - 1] == ' '))
+		trimmed--;
+	*out_length = trimmed > 0 ? trimmed : n;
+	return out;
+}
+
+static char *
+normalize_utf8(const char *text, int length, int *out_length)
+{
+	pg_wchar *input = palloc((length + 1) * sizeof(pg_wchar));
+	pg_wchar *composed;
+	char *lower;
+	char *utf8;
+	StringInfoData out;
+	int nchars;
+
+	/* Compose first, so that lower-casing sees one form of each letter. */
+	nchars = pg_mb2wchar_with_len(text, input, length);
+	input[nchars] = 0;
+	composed = unicode_normalize(UNICODE_NFKC, input);
+	for (nchars = 0; composed[nchars] != 0; nchars++)
+		;
+	pfree(input);
+	utf8 = palloc(nchars * MAX_MULTIBYTE_CHAR_LEN + 1);
+	length = pg_wchar2mb_with_len(composed, utf8, nchars);
+	pfree(composed);
+
+	lower = str_tolower(utf8, length, root_collation());
+	pfree(utf8);
+	length = strlen(lower);
+
+	input = palloc((length + 1) * sizeof(pg_wchar));
+	nchars = squeeze(input, pg_mb2wchar_with_len(lower, input, length));
+	initStringInfo(&out);
+	for (int i = 0; i < nchars; i++)
+	{
+		unsigned char buffer[MAX_MULTIBYTE_CHAR_LEN + 1];
+
+		unicode_to_utf8(input[i], buffer);
+		appendBinaryStringInfo(&out, (char *) buffer, pg_utf_mblen(buffer));
+	}
+	pfree(input);
+	pfree(lower);
+	*out_length = out.len;
+	return out.data;
+}
+
+/*
+ * The normalised form of `length` bytes, palloc'd; not null-terminated.
+ */
+static char *
+normalize(const char *text, int length, int *out_length)
+{
+	bool ascii = true;
+	char *lower;
+
+	for (int i = 0; i < length && ascii; i++)
+		ascii = !IS_HIGHBIT_SET(text[i]);
+	if (ascii)
+		return normalize_ascii(text, length, out_length);
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return normalize_utf8(text, length, out_length);
+
+	/* Another encoding has no NFKC; its own lower case is what there is. */
+	lower = str_tolower(text, length, DEFAULT_COLLATION_OID);
+	return normalize_ascii(lower, strlen(lower), out_length);
+}
+
+Datum
+slm_normalize_question(PG_FUNCTION_ARGS)
+{
+	text *question = PG_GETARG_TEXT_PP(0);
+	int length;
+	char *normal =
+		normalize(VARDATA_ANY(question), VARSIZE_ANY_EXHDR(question), &length);
+
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(normal, length));
+}
+
+Datum
+slm_question_hash(PG_FUNCTION_ARGS)
+{
+	text *question = PG_GETARG_TEXT_PP(0);
+	int length;
+	char *normal =
+		normalize(VARDATA_ANY(question), VARSIZE_ANY_EXHDR(question), &length);
+	uint64 hash = hash_bytes_extended((unsigned char *) normal, length, 0);
+
+	pfree(normal);
+	PG_FREE_IF_COPY(question, 0);
+	PG_RETURN_INT64((int64) hash);
+}

@@ -1,0 +1,119 @@
+/*
+ * reports.c
+ *		Arguments that the reports share: their range of days, choices among
+ *		words, and how stale stored metrics may be.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "reports.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_report_range);
+PG_FUNCTION_INFO_V1(slm_check_choice);
+PG_FUNCTION_INFO_V1(slm_max_staleness);
+
+#define DEFAULT_DAYS 30
+
+static int max_staleness = 0; /* seconds */
+
+void
+slm_reports_init(void)
+{
+	DefineCustomIntVariable(
+		"slm_feedback.max_staleness",
+		"How old stored metrics of a day that is not final may be for a report "
+		"to use them.",
+		"0, the default, always computes such days from the raw rows.",
+		&max_staleness, 0, 0, 7 * SECS_PER_DAY, PGC_USERSET, GUC_UNIT_S, NULL,
+		NULL, NULL);
+}
+
+Datum
+slm_max_staleness(PG_FUNCTION_ARGS)
+{
+	Interval *interval = palloc0(sizeof(Interval));
+
+	interval->time = max_staleness * USECS_PER_SEC;
+	PG_RETURN_INTERVAL_P(interval);
+}
+
+/*
+ * report_range(from_date, to_date): the first and last day of a report.  Days
+ * before 2000 and after the day after tomorrow hold no queries (see
+ * slm_check_created_at), so that infinity means everything.
+ */
+Datum
+slm_report_range(PG_FUNCTION_ARGS)
+{
+	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
+	DateADT last = PG_ARGISNULL(1) ? today : PG_GETARG_DATEADT(1);
+	DateADT first;
+	Datum values[2];
+	bool nulls[2] = {false, false};
+	TupleDesc desc;
+
+	if (!PG_ARGISNULL(0))
+		first = PG_GETARG_DATEADT(0);
+	else
+		first = DATE_NOT_FINITE(last) ? last : last - (DEFAULT_DAYS - 1);
+	if (first > last)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("from_date is after to_date"),
+						errdetail("The range runs from %s to %s.",
+								  DatumGetCString(DirectFunctionCall1(
+									  date_out, DateADTGetDatum(first))),
+								  DatumGetCString(DirectFunctionCall1(
+									  date_out, DateADTGetDatum(last)))),
+						errhint("Both dates are included; to_date defaults to "
+								"today.")));
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	/* one day of slack at each end for the distance between time zones */
+	values[0] = DateADTGetDatum(Max(first, -1));
+	values[1] = DateADTGetDatum(Min(last, today + 3));
+	return HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * check_choice(argument, choice, choices): the choice if it is one of them.
+ */
+Datum
+slm_check_choice(PG_FUNCTION_ARGS)
+{
+	char *argument = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *choice =
+		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	StringInfoData list;
+	Datum *choices;
+	int n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false,
+					  TYPALIGN_INT, &choices, NULL, &n);
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+	{
+		char *word = TextDatumGetCString(choices[i]);
+
+		if (choice != NULL && strcmp(choice, word) == 0)
+			PG_RETURN_DATUM(PG_GETARG_DATUM(1));
+		appendStringInfo(&list, "%s%s", i > 0 ? ", " : "", word);
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("%s \"%s\" is not known", argument,
+						   choice ? choice : "null"),
+					errhint("Choose one of: %s.", list.data)));
+	PG_RETURN_NULL(); /* not reached */
+}

@@ -1,0 +1,456 @@
+/*
+ * rollup.c
+ *		Keeping daily_metrics exact.
+ *
+ * A run takes the lock that keeps runs single and reads H, the oldest start of
+ * any transaction in progress, before anything else.  Then, a day per
+ * transaction, for every day that is marked or later than final_through, it
+ * deletes the day's marks and replaces the day's metrics.  A day becomes final
+ * once it and all before it are done, if it ended before H.
+ *
+ * Why that is exact: a row that the day's snapshot missed was written by a
+ * transaction that either started on that day, and then H was no later than
+ * that day, the day is not final and the next run takes it again; or it
+ * started on another day, and then its mark stands (late_marks.c).  Nothing
+ * waits for anyone, and a long transaction only makes the next run redo days.
+ *
+ * - The marks are deleted by an earlier statement than the one that reads the
+ *   raw rows, so a mark that comes in between survives and costs one more
+ *   computation.  That needs READ COMMITTED, whatever the session's default.
+ * - Clocks may step: a day is final only clock_margin after its end.
+ * - A transaction whose start is hidden (track_activities off) counts from its
+ *   session's start.
+ * - Prepared transactions mark their days when they are prepared.
+ * - A crash loses nothing: finished days are committed with their marks gone.
+ * - Each day locks the state row first, so a time zone change waits for it,
+ *   and a run that finds another zone than it began with starts over.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "rollup.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_rollup);
+PG_FUNCTION_INFO_V1(slm_rebuild);
+
+static int clock_margin = 300; /* seconds */
+
+/* One run, from its lock to its last day. */
+typedef struct RollupRun
+{
+	int64 run_id;
+	TimestampTz oldest_transaction; /* H */
+	bool may_finalize;				/* H is known */
+	DateADT final_limit;			/* no later day becomes final */
+	pg_tz *time_zone;
+	int days_done;
+} RollupRun;
+
+void
+slm_rollup_init(void)
+{
+	DefineCustomIntVariable("slm_feedback.clock_margin",
+							"How long after its end a day can become final.",
+							"Allows for clocks that step back around midnight.",
+							&clock_margin, 300, 0, SECS_PER_DAY, PGC_SUSET,
+							GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+/* ---- H ---- */
+
+static PgBackendStatus *
+find_backend_status(int pid)
+{
+	int n = pgstat_fetch_stat_numbackends();
+
+	for (int i = 1; i <= n; i++)
+	{
+		LocalPgBackendStatus *entry = pgstat_get_local_beentry_by_index(i);
+
+		if (entry != NULL && entry->backendStatus.st_procpid == pid)
+			return &entry->backendStatus;
+	}
+	return NULL;
+}
+
+static bool
+still_in_progress(VirtualTransactionId vxid)
+{
+	PGPROC *proc = SLM_VXID_PROC(vxid);
+
+	return proc != NULL && SLM_PROC_LXID(proc) == vxid.localTransactionId;
+}
+
+/*
+ * The oldest start of any other transaction in progress in this database, or
+ * now.  The transactions are listed first and their starts looked up after, so
+ * a start that has changed since belongs to a transaction that has ended.
+ * Autovacuum writes no rows and is left out.
+ */
+static TimestampTz
+oldest_transaction_start(void)
+{
+	TimestampTz oldest = GetCurrentTimestamp();
+	VirtualTransactionId *vxids;
+	int n;
+
+	vxids = GetCurrentVirtualXIDs(InvalidTransactionId, false, false,
+								  PROC_IN_VACUUM | PROC_IS_AUTOVACUUM, &n);
+	pgstat_clear_backend_activity_snapshot();
+	for (int i = 0; i < n; i++)
+	{
+		PGPROC *proc = SLM_VXID_PROC(vxids[i]);
+		PgBackendStatus *status;
+		TimestampTz start;
+
+		if (proc == NULL)
+			continue;
+		status = find_backend_status(proc->pid);
+		if (!still_in_progress(vxids[i]))
+			continue;
+		if (status == NULL)
+			start = DT_NOBEGIN;
+		else if (status->st_xact_start_timestamp != 0)
+			start = status->st_xact_start_timestamp;
+		else
+			start = status->st_proc_start_timestamp;
+		oldest = Min(oldest, start);
+	}
+	return oldest;
+}
+
+/* ---- transactions of a run ---- */
+
+/*
+ * End the transaction and start the next, always READ COMMITTED.  The caller's
+ * identity is restored first: the new transaction would fall back to the
+ * owner's on error.
+ */
+static void
+next_transaction(void)
+{
+	SPI_commit();
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+static void
+execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *values,
+		const char *nulls)
+{
+	SPI_execute_plan(slm_kept_plan(plan, sql, nargs, types), values, nulls,
+					 false, 0);
+}
+
+static Datum
+first_value(bool *isnull)
+{
+	Assert(SPI_processed > 0);
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						 isnull);
+}
+
+/*
+ * Write the run into the log: a running row can only be of a run that died,
+ * since we hold the lock.
+ */
+static void
+begin_run(RollupRun *run)
+{
+	static SPIPlanPtr interrupt_plan, trim_plan, state_plan, insert_plan;
+	static Oid types[1] = {TIMESTAMPTZOID};
+	Datum values[1];
+	SlmCaller caller = slm_become_owner();
+	bool isnull;
+
+	run->oldest_transaction = oldest_transaction_start();
+	run->time_zone = slm_settings()->time_zone;
+	run->may_finalize = !TIMESTAMP_NOT_FINITE(run->oldest_transaction);
+	if (run->may_finalize)
+		run->final_limit =
+			slm_day_of(run->oldest_transaction - clock_margin * USECS_PER_SEC) -
+			1;
+
+	execute(&interrupt_plan,
+			"UPDATE slm_feedback.rollup_runs SET status = 'interrupted' "
+			"WHERE status OPERATOR(pg_catalog.=) 'running'",
+			0, NULL, NULL, NULL);
+	execute(&trim_plan,
+			"DELETE FROM slm_feedback.rollup_runs r "
+			"WHERE r.run_id OPERATOR(pg_catalog.<=) "
+			"(SELECT pg_catalog.max(m.run_id) OPERATOR(pg_catalog.-) 999 "
+			"FROM slm_feedback.rollup_runs m)",
+			0, NULL, NULL, NULL);
+	execute(&state_plan,
+			"INSERT INTO slm_feedback.rollup_state DEFAULT VALUES "
+			"ON CONFLICT (singleton) DO NOTHING",
+			0, NULL, NULL, NULL);
+	values[0] = TimestampTzGetDatum(run->oldest_transaction);
+	execute(&insert_plan,
+			"INSERT INTO slm_feedback.rollup_runs (oldest_transaction) "
+			"VALUES ($1) RETURNING run_id",
+			1, types, values, NULL);
+	run->run_id = DatumGetInt64(first_value(&isnull));
+	slm_become_caller(caller);
+}
+
+static void
+end_run(const RollupRun *run)
+{
+	static SPIPlanPtr state_plan, run_plan;
+	static Oid types[2] = {DATEOID, INT8OID};
+	Datum values[2] = {DateADTGetDatum(run->final_limit),
+					   Int64GetDatum(run->run_id)};
+	char nulls[2] = {run->may_finalize ? ' ' : 'n', ' '};
+	SlmCaller caller = slm_become_owner();
+
+	/* GREATEST ignores nulls */
+	execute(&state_plan,
+			"UPDATE slm_feedback.rollup_state "
+			"SET final_through = GREATEST(final_through, $1)",
+			1, types, values, nulls);
+	execute(&run_plan,
+			"UPDATE slm_feedback.rollup_runs SET status = 'done', "
+			"ended_at = pg_catalog.clock_timestamp(), final_through = "
+			"(SELECT s.final_through FROM slm_feedback.rollup_state s) "
+			"WHERE run_id OPERATOR(pg_catalog.=) $2",
+			2, types, values, nulls);
+	slm_become_caller(caller);
+}
+
+/* ---- days ---- */
+
+static DateADT *
+days_to_roll_up(int *n)
+{
+	MemoryContext context = CurrentMemoryContext;
+	static SPIPlanPtr plan;
+	SlmCaller caller = slm_become_owner();
+	DateADT *days;
+
+	execute(&plan, "SELECT d.day FROM slm_feedback.days_to_roll_up() d (day)",
+			0, NULL, NULL, NULL);
+	*n = SPI_processed;
+	days = MemoryContextAlloc(context, sizeof(DateADT) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+	{
+		bool isnull;
+
+		days[i] =
+			DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	slm_become_caller(caller);
+	return days;
+}
+
+/*
+ * Recompute one day in the current transaction.  False if the time zone is no
+ * longer the run's.
+ */
+static bool
+roll_up_day(RollupRun *run, DateADT day)
+{
+	static SPIPlanPtr lock_plan, marks_plan, delete_plan, insert_plan,
+		final_plan, run_plan;
+	static Oid types[2] = {DATEOID, INT8OID};
+	Datum values[2] = {DateADTGetDatum(day), Int64GetDatum(run->run_id)};
+	SlmCaller caller = slm_become_owner();
+	Datum purged_before;
+	bool isnull;
+
+	execute(&lock_plan,
+			"SELECT s.purged_before FROM slm_feedback.rollup_state s "
+			"FOR UPDATE",
+			0, NULL, NULL, NULL);
+	purged_before = first_value(&isnull);
+	AcceptInvalidationMessages();
+	if (slm_settings()->time_zone != run->time_zone)
+	{
+		slm_become_caller(caller);
+		return false;
+	}
+
+	execute(&marks_plan,
+			"DELETE FROM slm_feedback.rollup_queue "
+			"WHERE date OPERATOR(pg_catalog.=) $1",
+			1, types, values, NULL);
+	if (isnull || day >= DatumGetDateADT(purged_before))
+	{
+		execute(&delete_plan,
+				"DELETE FROM slm_feedback.daily_metrics "
+				"WHERE date OPERATOR(pg_catalog.=) $1",
+				1, types, values, NULL);
+		execute(&insert_plan,
+				"INSERT INTO slm_feedback.daily_metrics "
+				"SELECT m.* FROM slm_feedback.day_metrics($1) m",
+				1, types, values, NULL);
+	}
+	if (run->may_finalize && day <= run->final_limit)
+		execute(&final_plan,
+				"UPDATE slm_feedback.rollup_state "
+				"SET final_through = GREATEST(final_through, $1)",
+				1, types, values, NULL);
+	run->days_done++;
+	execute(&run_plan,
+			"UPDATE slm_feedback.rollup_runs "
+			"SET days = days OPERATOR(pg_catalog.+) 1 "
+			"WHERE run_id OPERATOR(pg_catalog.=) $2",
+			2, types, values, NULL);
+	slm_become_caller(caller);
+	return true;
+}
+
+static void
+report_progress(DateADT day, int number, int total)
+{
+	char *line =
+		psprintf("slm_feedback rollup: day %s, %d of %d",
+				 DatumGetCString(
+					 DirectFunctionCall1(date_out, DateADTGetDatum(day))),
+				 number, total);
+
+	pgstat_report_activity(STATE_RUNNING, line);
+	pfree(line);
+}
+
+/* All days, each in its transaction.  False if the time zone has changed. */
+static bool
+roll_up_days(RollupRun *run)
+{
+	int n;
+	DateADT *days = days_to_roll_up(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		report_progress(days[i], i + 1, n);
+		if (!roll_up_day(run, days[i]))
+			return false;
+		next_transaction();
+	}
+	return true;
+}
+
+/*
+ * The lock that keeps runs single: on the extension, with a number that no
+ * other code locks.  It outlives the transactions of the run.
+ */
+static void
+rollup_lock_tag(LOCKTAG *tag)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId,
+					   get_extension_oid("slm_feedback", false), 1);
+}
+
+/*
+ * Run a rollup; returns the number of days recomputed.  Must be called with
+ * SPI connected and able to end transactions (a non-atomic CALL, or a worker),
+ * and ends the transaction that it finds.
+ */
+int
+slm_run_rollup(void)
+{
+	RollupRun run = {0};
+	LOCKTAG tag;
+
+	/* Leave the caller's snapshot behind before waiting for the lock. */
+	next_transaction();
+	rollup_lock_tag(&tag);
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+	PG_TRY();
+	{
+		do
+		{
+			begin_run(&run);
+			next_transaction();
+		} while (!roll_up_days(&run));
+		end_run(&run);
+		next_transaction();
+	}
+	PG_FINALLY();
+	{
+		LockRelease(&tag, ExclusiveLock, true);
+	}
+	PG_END_TRY();
+	return run.days_done;
+}
+
+static void
+require_nonatomic(FunctionCallInfo fcinfo, const char *name)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot run inside a transaction block", name),
+				 errdetail("It commits after each day."),
+				 errhint("CALL it by itself, in autocommit mode.")));
+}
+
+/* CALL rollup() */
+Datum
+slm_rollup(PG_FUNCTION_ARGS)
+{
+	require_nonatomic(fcinfo, "rollup");
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	slm_run_rollup();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* CALL rebuild(from_date, to_date): mark the days, then run. */
+Datum
+slm_rebuild(PG_FUNCTION_ARGS)
+{
+	Oid types[2] = {DATEOID, DATEOID};
+	Datum values[2];
+	SlmCaller caller;
+
+	require_nonatomic(fcinfo, "rebuild");
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("from_date and to_date must not be null"),
+						errhint("-infinity and infinity mean everything.")));
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_GETARG_DATUM(1);
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	caller = slm_become_owner();
+	SPI_execute_with_args(
+		"INSERT INTO slm_feedback.rollup_queue (date) "
+		"SELECT d.day FROM slm_feedback.report_range($1, $2) r, "
+		"LATERAL slm_feedback.days_with_queries("
+		"r.first_day OPERATOR(pg_catalog.-) 1, r.last_day) d (day) "
+		"UNION SELECT m.date FROM slm_feedback.report_range($1, $2) r, "
+		"slm_feedback.daily_metrics m "
+		"WHERE m.date OPERATOR(pg_catalog.>=) r.first_day "
+		"AND m.date OPERATOR(pg_catalog.<=) r.last_day",
+		2, types, values, NULL, false, 0);
+	slm_become_caller(caller);
+	slm_run_rollup();
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,248 @@
+/*
+ * settings.c
+ *		A backend's copy of the settings row, and the calendar that follows it.
+ *
+ * The copy is read with the latest snapshot, not the transaction's: a writer
+ * under REPEATABLE READ must decide by the time zone that is in force now.
+ * It is dropped when the settings table's relcache entry is invalidated, which
+ * the table's trigger does on every change.  set_time_zone() locks out writers
+ * while it changes the zone, and writers take their table lock (which processes
+ * pending invalidations) before they read the copy, so no write can be judged
+ * by a zone that has been replaced.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/namespace.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_settings_changed);
+
+static SlmSettings settings;
+
+/* The day last asked for and its bounds: most instants are of one day. */
+static pg_tz *cached_zone = NULL;
+static DateADT cached_day;
+static TimestampTz cached_day_start;
+static TimestampTz cached_day_end;
+
+static void
+invalidate_settings(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == settings.settings_relid ||
+		relid == settings.queries_relid || relid == settings.feedback_relid)
+		settings.valid = false;
+}
+
+void
+slm_settings_init(void)
+{
+	CacheRegisterRelcacheCallback(invalidate_settings, (Datum) 0);
+}
+
+static Oid
+extension_table(Oid namespace, const char *name)
+{
+	Oid relid = get_relname_relid(name, namespace);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table \"slm_feedback.%s\" does not exist", name),
+				 errhint("Run CREATE EXTENSION slm_feedback CASCADE.")));
+	return relid;
+}
+
+static Oid
+table_owner(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	Oid owner = rel->rd_rel->relowner;
+
+	table_close(rel, AccessShareLock);
+	return owner;
+}
+
+static pg_tz *
+find_time_zone(const char *name)
+{
+	pg_tz *zone = pg_tzset(name);
+
+	if (zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" of slm_feedback.settings is not "
+						"known to this server",
+						name),
+				 errhint("Choose one of pg_timezone_names with "
+						 "slm_feedback.set_time_zone().")));
+	return zone;
+}
+
+static UserIdPolicy
+find_policy(const char *name)
+{
+	if (strcmp(name, "pseudonym") == 0)
+		return USER_ID_PSEUDONYM;
+	if (strcmp(name, "drop") == 0)
+		return USER_ID_DROP;
+	return USER_ID_PLAIN;
+}
+
+static void
+read_settings_row(SlmSettings *into)
+{
+	Relation rel = table_open(into->settings_relid, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+
+	into->time_zone = pg_tzset("UTC");
+	into->user_id_policy = USER_ID_PLAIN;
+	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		Datum value;
+
+		value = slot_getattr(slot, Anum_settings_time_zone, &isnull);
+		into->time_zone = find_time_zone(TextDatumGetCString(value));
+		value = slot_getattr(slot, Anum_settings_user_id_policy, &isnull);
+		into->user_id_policy = find_policy(TextDatumGetCString(value));
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * The settings in force, and the tables they belong to.  Reads the catalog
+ * and the settings row only after an invalidation.
+ */
+const SlmSettings *
+slm_settings(void)
+{
+	while (!settings.valid)
+	{
+		Oid namespace = get_namespace_oid("slm_feedback", false);
+
+		settings.settings_relid = extension_table(namespace, "settings");
+		settings.queries_relid = extension_table(namespace, "queries");
+		settings.feedback_relid = extension_table(namespace, "feedback");
+
+		/* An invalidation that arrives while we read makes us read again. */
+		settings.valid = true;
+		PG_TRY();
+		{
+			settings.owner = table_owner(settings.queries_relid);
+			read_settings_row(&settings);
+		}
+		PG_CATCH();
+		{
+			settings.valid = false;
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	return &settings;
+}
+
+/*
+ * The settings for a write to queries and feedback: takes the lock that the
+ * write needs anyway first, so that a time zone that is just being replaced is
+ * waited for.
+ */
+const SlmSettings *
+slm_settings_for_write(void)
+{
+	LockRelationOid(slm_settings()->queries_relid, RowExclusiveLock);
+	return slm_settings();
+}
+
+/*
+ * Act as the owner of the extension's tables, whose privileges the caller
+ * does not have.  An error restores the caller with its (sub)transaction.
+ */
+SlmCaller
+slm_become_owner(void)
+{
+	SlmCaller caller;
+
+	GetUserIdAndSecContext(&caller.user, &caller.sec_context);
+	SetUserIdAndSecContext(slm_settings()->owner,
+						   caller.sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	return caller;
+}
+
+void
+slm_become_caller(SlmCaller caller)
+{
+	SetUserIdAndSecContext(caller.user, caller.sec_context);
+}
+
+static TimestampTz
+day_start(DateADT day, pg_tz *zone)
+{
+	struct pg_tm tm = {0};
+	TimestampTz start;
+	int offset;
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	offset = DetermineTimeZoneOffset(&tm, zone);
+	if (tm2timestamp(&tm, 0, &offset, &start) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("timestamp out of range")));
+	return start;
+}
+
+/* The day of an instant in the configured time zone. */
+DateADT
+slm_day_of(TimestampTz at)
+{
+	pg_tz *zone = slm_settings()->time_zone;
+	struct pg_tm tm;
+	fsec_t fsec;
+	int offset;
+
+	if (zone == cached_zone && at >= cached_day_start && at < cached_day_end)
+		return cached_day;
+
+	if (TIMESTAMP_NOT_FINITE(at) ||
+		timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("timestamp out of range")));
+
+	cached_zone = NULL;
+	cached_day =
+		date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+	cached_day_start = day_start(cached_day, zone);
+	cached_day_end = day_start(cached_day + 1, zone);
+	cached_zone = zone;
+	return cached_day;
+}
+
+/* Trigger of settings: every backend reads the row again after our commit. */
+Datum
+slm_settings_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("settings_changed must be called as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,48 @@
+/*
+ * settings.h
+ *		The settings that belong to the data, and the day of an instant.
+ */
+#ifndef SLM_SETTINGS_H
+#define SLM_SETTINGS_H
+
+#include "datatype/timestamp.h"
+#include "pgtime.h"
+#include "utils/date.h"
+
+/* Attribute numbers of slm_feedback.settings. */
+#define Anum_settings_time_zone 2
+#define Anum_settings_user_id_policy 3
+
+typedef enum UserIdPolicy
+{
+	USER_ID_PLAIN,
+	USER_ID_PSEUDONYM,
+	USER_ID_DROP
+} UserIdPolicy;
+
+typedef struct SlmSettings
+{
+	bool valid;
+	Oid settings_relid;
+	Oid queries_relid;
+	Oid feedback_relid;
+	Oid owner; /* of the extension's tables: capture runs as this role */
+	pg_tz *time_zone;
+	UserIdPolicy user_id_policy;
+} SlmSettings;
+
+/* The role and security context to return to after slm_become_owner(). */
+typedef struct SlmCaller
+{
+	Oid user;
+	int sec_context;
+} SlmCaller;
+
+extern void slm_settings_init(void);
+extern const SlmSettings *slm_settings(void);
+extern const SlmSettings *slm_settings_for_write(void);
+extern SlmCaller slm_become_owner(void);
+extern void slm_become_caller(SlmCaller caller);
+extern DateADT slm_day_of(TimestampTz at);
+
+#endif

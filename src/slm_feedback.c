@@ -1,0 +1,34 @@
+/*
+ * slm_feedback.c
+ *		The module: what happens when the library is loaded.
+ *
+ * Each file registers its own settings and callbacks; this one calls them and
+ * then reserves the prefix, so that a misspelt slm_feedback.* setting is an
+ * error instead of a silent placeholder.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "late_marks.h"
+#include "reports.h"
+#include "rollup.h"
+#include "settings.h"
+
+PG_MODULE_MAGIC_EXT(.name = "slm_feedback", .version = SLM_VERSION);
+
+void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	slm_settings_init();
+	slm_late_marks_init();
+	slm_capture_init();
+	slm_rollup_init();
+	slm_reports_init();
+	MarkGUCPrefixReserved("slm_feedback");
+}

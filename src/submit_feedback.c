@@ -1,0 +1,249 @@
+/*
+ * submit_feedback.c
+ *		submit_feedback() and withdraw_feedback(): one person's current opinion
+ *		on an answer.
+ *
+ * An opinion grows: what a call gives replaces what the same person said
+ * before, what it leaves out stays.  The query's created_at is copied in the
+ * statement that writes the opinion, so that an unknown request writes nothing
+ * and a known one costs one look-up.
+ *
+ * Operators are named with their schema: the plan is analysed under the
+ * caller's search_path.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "late_marks.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_submit_feedback);
+PG_FUNCTION_INFO_V1(slm_withdraw_feedback);
+
+/* An HTTP gateway that follows PostgREST's convention answers 404. */
+#define ERRCODE_UNKNOWN_REQUEST MAKE_SQLSTATE('P', 'T', '4', '0', '4')
+
+const CaptureField slm_feedback_fields[FEEDBACK_FIELDS] = {
+	[FEEDBACK_REQUEST_ID] = {"request_id", TEXTOID, 255, true},
+	[FEEDBACK_IS_HELPFUL] = {"is_helpful", BOOLOID, 0, false},
+	[FEEDBACK_RATING] = {"rating", INT4OID, 0, false},
+	[FEEDBACK_COMMENT] = {"comment", TEXTOID, 64 * 1024, false},
+	[FEEDBACK_USER_ID] = {"user_id", TEXTOID, 255, true},
+};
+
+void
+slm_refuse_unknown_request(Datum request_id, Refusal *why)
+{
+	slm_refuse(why, ERRCODE_UNKNOWN_REQUEST,
+			   psprintf("request \"%s\" is not recorded",
+						TextDatumGetCString(request_id)),
+			   "Feedback belongs to a question that record_query() has stored.",
+			   "Check the request id, or record the query first.");
+}
+
+static bool
+check_request_id(const CaptureRecord *record, Refusal *why)
+{
+	if (!record->nulls[FEEDBACK_REQUEST_ID])
+		return true;
+	return slm_refuse(why, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+					  "request_id must not be null", NULL,
+					  "Give the request id that record_query() returned.");
+}
+
+bool
+slm_check_feedback(CaptureRecord *record, Refusal *why)
+{
+	if (!check_request_id(record, why))
+		return false;
+	if (record->nulls[FEEDBACK_IS_HELPFUL] && record->nulls[FEEDBACK_RATING] &&
+		record->nulls[FEEDBACK_COMMENT])
+		return slm_refuse(
+			why, ERRCODE_NULL_VALUE_NOT_ALLOWED, "the feedback says nothing",
+			"is_helpful, rating and comment are all null.",
+			"Give at least one of them; withdraw_feedback() removes an "
+			"opinion.");
+	if (!slm_check_lengths(slm_feedback_fields, FEEDBACK_FIELDS, record, why))
+		return false;
+	if (!record->nulls[FEEDBACK_RATING])
+	{
+		int32 rating = DatumGetInt32(record->values[FEEDBACK_RATING]);
+
+		if (rating < 1 || rating > 5)
+			return slm_refuse(why, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+							  "rating is out of range",
+							  psprintf("It is %d; it must lie between 1 and 5.",
+									   rating),
+							  "Map your scale to 1 (worst) to 5 (best).");
+	}
+	return true;
+}
+
+/*
+ * Write a checked opinion, as the owner and with SPI connected.  False if the
+ * request is unknown.  With want_row, *row is the opinion as it now stands, a
+ * composite that lives in the caller's context.
+ */
+bool
+slm_upsert_feedback(CaptureRecord *record, bool want_row, Datum *row)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid types[FEEDBACK_FIELDS + 1] = {TEXTOID, BOOLOID, INT2OID,
+											 TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum values[FEEDBACK_FIELDS + 1];
+	char nulls[FEEDBACK_FIELDS + 1];
+	TimestampTz query_created_at;
+	bool isnull;
+
+	for (int i = 0; i < FEEDBACK_FIELDS; i++)
+	{
+		values[i] = record->values[i];
+		nulls[i] = record->nulls[i] ? 'n' : ' ';
+	}
+	values[FEEDBACK_RATING] =
+		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
+	values[FEEDBACK_FIELDS] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nulls[FEEDBACK_FIELDS] = ' ';
+
+	slm_capturing = slm_settings()->feedback_relid;
+	SPI_execute_plan(
+		slm_kept_plan(
+			&plan,
+			"INSERT INTO slm_feedback.feedback AS f (request_id, user_id, "
+			"is_helpful, rating, comment, created_at, updated_at, "
+			"query_created_at) "
+			"SELECT q.request_id, $5, $2, $3, $4, $6, $6, q.created_at "
+			"FROM slm_feedback.queries q "
+			"WHERE q.request_id OPERATOR(pg_catalog.=) $1 "
+			"ON CONFLICT (request_id, user_id) DO UPDATE SET "
+			"is_helpful = COALESCE(excluded.is_helpful, f.is_helpful), "
+			"rating = COALESCE(excluded.rating, f.rating), "
+			"comment = COALESCE(excluded.comment, f.comment), "
+			"updated_at = excluded.updated_at "
+			"RETURNING f.query_created_at, f",
+			FEEDBACK_FIELDS + 1, types),
+		values, nulls, false, 0);
+	slm_capturing = InvalidOid;
+
+	if (SPI_processed == 0)
+		return false;
+	query_created_at =
+		DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+	if (want_row)
+		*row =
+			SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
+											SPI_tuptable->tupdesc, 2, &isnull),
+							  false, -1);
+	SPI_freetuptable(SPI_tuptable);
+	slm_note_write(query_created_at);
+	return true;
+}
+
+/*
+ * submit_feedback(request_id, is_helpful, rating, comment, user_id) returns
+ * the opinion as it now stands.
+ */
+Datum
+slm_submit_feedback(PG_FUNCTION_ARGS)
+{
+	CaptureRecord record;
+	Refusal why;
+	SlmCaller caller;
+	Datum row;
+	bool known;
+
+	slm_load_arguments(fcinfo, FEEDBACK_FIELDS, &record);
+	if (!slm_check_feedback(&record, &why))
+		slm_raise(&why);
+
+	slm_settings_for_write();
+	caller = slm_become_owner();
+	SPI_connect();
+	known = slm_upsert_feedback(&record, true, &row);
+	SPI_finish();
+	slm_become_caller(caller);
+
+	if (!known)
+	{
+		slm_refuse_unknown_request(record.values[FEEDBACK_REQUEST_ID], &why);
+		slm_raise(&why);
+	}
+	PG_RETURN_DATUM(row);
+}
+
+/*
+ * withdraw_feedback(request_id, user_id) returns whether there was an opinion.
+ */
+Datum
+slm_withdraw_feedback(PG_FUNCTION_ARGS)
+{
+	static SPIPlanPtr delete_plan = NULL;
+	static SPIPlanPtr known_plan = NULL;
+	static Oid types[2] = {TEXTOID, TEXTOID};
+	CaptureRecord record;
+	Refusal why;
+	SlmCaller caller;
+	Datum values[2];
+	char nulls[2] = {' ', ' '};
+	bool withdrawn;
+	bool known;
+	bool isnull;
+
+	for (int i = 0; i < FEEDBACK_FIELDS; i++)
+		record.nulls[i] = true;
+	record.nulls[FEEDBACK_REQUEST_ID] = PG_ARGISNULL(0);
+	record.nulls[FEEDBACK_USER_ID] = PG_ARGISNULL(1);
+	values[0] = record.values[FEEDBACK_REQUEST_ID] = PG_GETARG_DATUM(0);
+	values[1] = record.values[FEEDBACK_USER_ID] = PG_GETARG_DATUM(1);
+	if (!check_request_id(&record, &why) ||
+		!slm_check_lengths(slm_feedback_fields, FEEDBACK_FIELDS, &record, &why))
+		slm_raise(&why);
+	if (PG_ARGISNULL(1))
+		nulls[1] = 'n';
+
+	slm_settings_for_write();
+	caller = slm_become_owner();
+	SPI_connect();
+	slm_capturing = slm_settings()->feedback_relid;
+	SPI_execute_plan(
+		slm_kept_plan(&delete_plan,
+					  "DELETE FROM slm_feedback.feedback f "
+					  "WHERE f.request_id OPERATOR(pg_catalog.=) $1 "
+					  "AND (f.user_id OPERATOR(pg_catalog.=) $2 "
+					  "OR (f.user_id IS NULL AND $2 IS NULL)) "
+					  "RETURNING f.query_created_at",
+					  2, types),
+		values, nulls, false, 0);
+	slm_capturing = InvalidOid;
+	known = withdrawn = SPI_processed > 0;
+	if (withdrawn)
+		slm_note_write(DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														 SPI_tuptable->tupdesc,
+														 1, &isnull)));
+	else
+	{
+		SPI_execute_plan(
+			slm_kept_plan(&known_plan,
+						  "SELECT FROM slm_feedback.queries q "
+						  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
+						  1, types),
+			values, nulls, false, 1);
+		known = SPI_processed > 0;
+	}
+	SPI_finish();
+	slm_become_caller(caller);
+
+	if (!known)
+	{
+		slm_refuse_unknown_request(values[0], &why);
+		slm_raise(&why);
+	}
+	PG_RETURN_BOOL(withdrawn);
+}
