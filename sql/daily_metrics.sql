@@ -100,99 +100,116 @@ COMMENT ON COLUMN slm_feedback.rollup_runs.final_through IS 'The last final day 
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.rollup_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.rollup_runs_run_id_seq', '');
 
+-- Aggregates of the rollup (src/user_set.c).
+CREATE FUNCTION slm_feedback.user_set_add(internal, text) RETURNS internal
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_add';
+CREATE FUNCTION slm_feedback.user_set_final(internal) RETURNS bytea
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_final';
+CREATE FUNCTION slm_feedback.user_set_merge(internal, bytea) RETURNS internal
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_merge';
+CREATE FUNCTION slm_feedback.user_set_size(internal) RETURNS bigint
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_size';
+CREATE FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz) RETURNS internal
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'slm_hourly_counts_add';
+CREATE FUNCTION slm_feedback.hourly_counts_merge(internal, bigint[]) RETURNS internal
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_hourly_counts_merge';
+CREATE FUNCTION slm_feedback.hourly_counts_final(internal) RETURNS bigint[]
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_hourly_counts_final';
+CREATE AGGREGATE slm_feedback.user_set(text) (
+    SFUNC = slm_feedback.user_set_add, STYPE = internal, SSPACE = 4096, FINALFUNC = slm_feedback.user_set_final);
+CREATE AGGREGATE slm_feedback.user_set_size(bytea) (
+    SFUNC = slm_feedback.user_set_merge, STYPE = internal, SSPACE = 4096, FINALFUNC = slm_feedback.user_set_size);
+CREATE AGGREGATE slm_feedback.hourly_counts(timestamptz) (
+    SFUNC = slm_feedback.hourly_counts_add, STYPE = internal, SSPACE = 192, FINALFUNC = slm_feedback.hourly_counts_final);
+CREATE AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) (
+    SFUNC = slm_feedback.hourly_counts_merge, STYPE = internal, SSPACE = 192, FINALFUNC = slm_feedback.hourly_counts_final);
+COMMENT ON FUNCTION slm_feedback.user_set_add(internal, text) IS 'Transition of user_set().';
+COMMENT ON FUNCTION slm_feedback.user_set_final(internal) IS 'Result of user_set().';
+COMMENT ON FUNCTION slm_feedback.user_set_merge(internal, bytea) IS 'Transition of user_set_size().';
+COMMENT ON FUNCTION slm_feedback.user_set_size(internal) IS 'Result of user_set_size().';
+COMMENT ON FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz) IS 'Transition of hourly_counts().';
+COMMENT ON FUNCTION slm_feedback.hourly_counts_merge(internal, bigint[]) IS 'Transition of hourly_counts_sum().';
+COMMENT ON FUNCTION slm_feedback.hourly_counts_final(internal) IS 'Result of hourly_counts() and hourly_counts_sum().';
+COMMENT ON AGGREGATE slm_feedback.user_set(text) IS
+'The distinct users of a group as a set of 128-bit hashes that user_set_size() merges.';
+COMMENT ON AGGREGATE slm_feedback.user_set_size(bytea) IS
+'Number of distinct users in the union of sets made by user_set(); exact unless two users share a 128-bit hash.';
+COMMENT ON AGGREGATE slm_feedback.hourly_counts(timestamptz) IS
+'Number of rows in each hour of the local day: 24 elements, the first for 00:00 to 00:59.';
+COMMENT ON AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) IS
+'Element-wise sum of hourly_counts().';
+
 -- The one definition of a day's metrics: the rollup stores its result, the reports run it for days that are
--- not final. Raw rows are grouped first (by model, version and user; by model, version and hour), then the
--- small results are combined over the four levels.
+-- not final. Raw rows are grouped by model and version in one scan, their feedback in another, then the small
+-- results are combined over the four levels.
 CREATE FUNCTION slm_feedback.day_metrics(day date) RETURNS SETOF slm_feedback.daily_metrics
     LANGUAGE sql STABLE ROWS 20
 BEGIN ATOMIC
-    WITH by_user AS (
-        SELECT coalesce(q.model, '') AS model, coalesce(q.prompt_version, '') AS prompt_version, q.user_id,
+    WITH by_model AS (
+        SELECT q.model, q.prompt_version,
                count(*) AS total_queries,
                count(q.response_time_ms) AS response_time_count,
-               sum(q.response_time_ms::bigint) AS response_time_sum_ms,
+               sum(q.response_time_ms) AS response_time_sum_ms,
                count(q.error) AS error_count,
-               sum(q.input_tokens::bigint) AS input_tokens,
-               sum(q.output_tokens::bigint) AS output_tokens,
-               sum(q.cost_usd) AS cost_usd
+               sum(q.input_tokens) AS input_tokens,
+               sum(q.output_tokens) AS output_tokens,
+               sum(q.cost_usd) AS cost_usd,
+               slm_feedback.hourly_counts(q.created_at) AS hourly_queries,
+               slm_feedback.user_set(q.user_id) AS user_set,
+               hll_add_agg(hll_hash_text(q.user_id)) AS users,
+               tdigest(q.response_time_ms, 200) AS response_times
         FROM slm_feedback.queries q
         WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
-        GROUP BY 1, 2, 3
-    ), query_level AS (
-        SELECT u.model, u.prompt_version,
-               sum(u.total_queries)::bigint AS total_queries,
-               sum(u.response_time_count)::bigint AS response_time_count,
-               coalesce(sum(u.response_time_sum_ms), 0)::bigint AS response_time_sum_ms,
-               count(DISTINCT u.user_id) AS unique_users,
-               sum(u.error_count)::bigint AS error_count,
-               coalesce(sum(u.input_tokens), 0)::bigint AS input_tokens,
-               coalesce(sum(u.output_tokens), 0)::bigint AS output_tokens,
-               coalesce(sum(u.cost_usd), 0) AS cost_usd,
-               hll_add_agg(hll_hash_text(u.user_id)) AS users
-        FROM by_user u
-        GROUP BY CUBE (u.model, u.prompt_version)
-        HAVING sum(u.total_queries) > 0
-    ), by_hour AS (
-        SELECT coalesce(q.model, '') AS model, coalesce(q.prompt_version, '') AS prompt_version,
-               extract(hour FROM q.created_at AT TIME ZONE z.zone)::integer AS hour,
-               count(*) AS total_queries,
-               tdigest(q.response_time_ms, 200) AS response_times
-        FROM slm_feedback.queries q, (SELECT slm_feedback.time_zone() AS zone OFFSET 0) z
-        WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
-        GROUP BY 1, 2, 3
-    ), hour_level AS (
-        SELECT h.model, h.prompt_version, h.hour,
-               sum(h.total_queries)::bigint AS total_queries,
-               tdigest(h.response_times) AS response_times
-        FROM by_hour h
-        GROUP BY CUBE (h.model, h.prompt_version), h.hour
-    ), time_level AS (
-        SELECT h.model, h.prompt_version,
-               array_agg(coalesce(l.total_queries, 0) ORDER BY h.hour) AS hourly_queries,
-               tdigest(l.response_times) AS response_times,
-               tdigest_percentile(l.response_times, ARRAY[0.5, 0.95, 0.99]) AS percentiles
-        FROM (SELECT DISTINCT l.model, l.prompt_version, s.hour
-              FROM hour_level l, generate_series(0, 23) AS s (hour)) h
-        LEFT JOIN hour_level l ON l.model IS NOT DISTINCT FROM h.model
-            AND l.prompt_version IS NOT DISTINCT FROM h.prompt_version AND l.hour = h.hour
-        GROUP BY 1, 2
-    ), by_request AS (
-        SELECT f.request_id,
+        GROUP BY q.model, q.prompt_version
+    ), feedback_by_model AS (
+        SELECT q.model, q.prompt_version,
                count(*) FILTER (WHERE f.sentiment = 1) AS positive,
                count(*) FILTER (WHERE f.sentiment = -1) AS negative,
                count(*) FILTER (WHERE f.sentiment = 0) AS neutral,
                count(*) AS feedback_count,
+               count(DISTINCT f.request_id) AS rated_queries,
                count(f.rating) AS rating_count,
                sum(f.rating) AS rating_sum
         FROM slm_feedback.feedback f
+        JOIN slm_feedback.queries q ON q.request_id = f.request_id
         WHERE f.query_created_at >= slm_feedback.day_start(day) AND f.query_created_at < slm_feedback.day_start(day + 1)
-        GROUP BY 1
-    ), by_model AS (
+          AND q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
+        GROUP BY q.model, q.prompt_version
+    ), both_by_model AS (
         SELECT coalesce(q.model, '') AS model, coalesce(q.prompt_version, '') AS prompt_version,
-               sum(f.positive) AS positive, sum(f.negative) AS negative, sum(f.neutral) AS neutral,
-               sum(f.feedback_count) AS feedback_count, count(*) AS rated_queries,
-               sum(f.rating_count) AS rating_count, sum(f.rating_sum) AS rating_sum
-        FROM by_request f
-        JOIN slm_feedback.queries q USING (request_id)
-        WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
-        GROUP BY 1, 2
-    ), feedback_level AS (
-        SELECT m.model, m.prompt_version,
-               sum(m.positive)::bigint AS positive, sum(m.negative)::bigint AS negative, sum(m.neutral)::bigint AS neutral,
-               sum(m.feedback_count)::bigint AS feedback_count, sum(m.rated_queries)::bigint AS rated_queries,
-               sum(m.rating_count)::bigint AS rating_count, sum(m.rating_sum)::bigint AS rating_sum
-        FROM by_model m
-        GROUP BY CUBE (m.model, m.prompt_version)
+               q.total_queries, q.response_time_count, q.response_time_sum_ms, q.error_count, q.input_tokens,
+               q.output_tokens, q.cost_usd, q.hourly_queries, q.user_set, q.users, q.response_times,
+               f.positive, f.negative, f.neutral, f.feedback_count, f.rated_queries, f.rating_count, f.rating_sum
+        FROM by_model q
+        LEFT JOIN feedback_by_model f ON f.model IS NOT DISTINCT FROM q.model
+            AND f.prompt_version IS NOT DISTINCT FROM q.prompt_version
     )
-    SELECT day, q.model, q.prompt_version, q.total_queries, q.response_time_count, q.response_time_sum_ms,
-           t.percentiles[1], t.percentiles[2], t.percentiles[3],
-           coalesce(f.positive, 0), coalesce(f.negative, 0), coalesce(f.neutral, 0), coalesce(f.feedback_count, 0),
-           coalesce(f.rated_queries, 0), coalesce(f.rating_count, 0), coalesce(f.rating_sum, 0),
-           q.unique_users, q.error_count, q.input_tokens, q.output_tokens, q.cost_usd,
-           clock_timestamp(), t.hourly_queries, q.users, t.response_times
-    FROM query_level q
-    JOIN time_level t ON t.model IS NOT DISTINCT FROM q.model AND t.prompt_version IS NOT DISTINCT FROM q.prompt_version
-    LEFT JOIN feedback_level f ON f.model IS NOT DISTINCT FROM q.model AND f.prompt_version IS NOT DISTINCT FROM q.prompt_version;
+    SELECT day, b.model, b.prompt_version,
+           sum(b.total_queries)::bigint,
+           sum(b.response_time_count)::bigint,
+           coalesce(sum(b.response_time_sum_ms), 0)::bigint,
+           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[1],
+           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[2],
+           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[3],
+           coalesce(sum(b.positive), 0)::bigint,
+           coalesce(sum(b.negative), 0)::bigint,
+           coalesce(sum(b.neutral), 0)::bigint,
+           coalesce(sum(b.feedback_count), 0)::bigint,
+           coalesce(sum(b.rated_queries), 0)::bigint,
+           coalesce(sum(b.rating_count), 0)::bigint,
+           coalesce(sum(b.rating_sum), 0)::bigint,
+           slm_feedback.user_set_size(b.user_set),
+           sum(b.error_count)::bigint,
+           coalesce(sum(b.input_tokens), 0)::bigint,
+           coalesce(sum(b.output_tokens), 0)::bigint,
+           coalesce(sum(b.cost_usd), 0),
+           clock_timestamp(),
+           slm_feedback.hourly_counts_sum(b.hourly_queries),
+           hll_union_agg(b.users),
+           tdigest(b.response_times)
+    FROM both_by_model b
+    GROUP BY CUBE (b.model, b.prompt_version)
+    HAVING sum(b.total_queries) > 0;
 END;
 COMMENT ON FUNCTION slm_feedback.day_metrics(date) IS
 'One day''s metrics at every level, computed from the raw rows: what the rollup stores. No rows for a day without queries.';

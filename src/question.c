@@ -3,9 +3,9 @@
  *		The normalised form of a question, and its hash.
  *
  * Two questions are the same if they differ only in case, white space,
- * trailing punctuation or Unicode form.  The form is NFKC, lower-cased by the
- * Unicode root collation, with white space collapsed and zero-width characters
- * removed, without trailing punctuation; a text that is nothing but
+ * trailing punctuation or Unicode form.  The form is without zero-width
+ * characters, NFKC, lower-cased by the Unicode root collation, with white
+ * space collapsed and without trailing punctuation; a text that is nothing but
  * punctuation keeps it.  ASCII texts, the usual case, take a path of their own
  * that gives the same result.
  *
@@ -19,7 +19,6 @@
 #include "common/hashfn.h"
 #include "common/unicode_norm.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
@@ -95,8 +94,8 @@ is_closing(pg_wchar c)
 }
 
 /*
- * Collapse white space, drop what is invisible, and trim: `length` characters
- * in place.  Returns the new length.
+ * Collapse white space and trim: `length` characters in place.  Returns the
+ * new length.
  */
 static int
 squeeze(pg_wchar *text, int length)
@@ -106,8 +105,6 @@ squeeze(pg_wchar *text, int length)
 
 	for (int i = 0; i < length; i++)
 	{
-		if (is_invisible(text[i]))
-			continue;
 		if (!is_space(text[i]))
 			text[out++] = text[i];
 		else if (out > 0 && text[out - 1] != ' ')
@@ -134,7 +131,7 @@ normalize_ascii(const char *text, int length, int *out_length)
 	{
 		unsigned char c = text[i];
 
-		if (!is_space(c))
+		if (IS_HIGHBIT_SET(c) || !is_space(c))
 			out[n++] = (c >= 'A' && c <= 'Z') ? c + ('a' - 'A') : c;
 		else if (n > 0 && out[n - 1] != ' ')
 			out[n++] = ' ';
@@ -149,45 +146,57 @@ normalize_ascii(const char *text, int length, int *out_length)
 	return out;
 }
 
+/* UTF-8 to NFKC code points, without what is invisible; palloc'd. */
+static pg_wchar *
+compose(const char *utf8, int length, int *nchars)
+{
+	pg_wchar *text = palloc((length + 1) * sizeof(pg_wchar));
+	pg_wchar *composed;
+	int n = pg_mb2wchar_with_len(utf8, text, length);
+	int kept = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!is_invisible(text[i]))
+			text[kept++] = text[i];
+	text[kept] = 0;
+	composed = unicode_normalize(UNICODE_NFKC, text);
+	pfree(text);
+	for (*nchars = 0; composed[*nchars] != 0; (*nchars)++)
+		;
+	return composed;
+}
+
+static char *
+to_utf8(const pg_wchar *text, int nchars, int *length)
+{
+	char *utf8 = palloc(nchars * MAX_MULTIBYTE_CHAR_LEN + 1);
+
+	*length = pg_wchar2mb_with_len(text, utf8, nchars);
+	return utf8;
+}
+
+/*
+ * Lower case can leave NFKC, so the text is composed before and after it.
+ */
 static char *
 normalize_utf8(const char *text, int length, int *out_length)
 {
-	pg_wchar *input = palloc((length + 1) * sizeof(pg_wchar));
-	pg_wchar *composed;
-	char *lower;
+	pg_wchar *chars;
 	char *utf8;
-	StringInfoData out;
+	char *lower;
 	int nchars;
 
-	/* Compose first, so that lower-casing sees one form of each letter. */
-	nchars = pg_mb2wchar_with_len(text, input, length);
-	input[nchars] = 0;
-	composed = unicode_normalize(UNICODE_NFKC, input);
-	for (nchars = 0; composed[nchars] != 0; nchars++)
-		;
-	pfree(input);
-	utf8 = palloc(nchars * MAX_MULTIBYTE_CHAR_LEN + 1);
-	length = pg_wchar2mb_with_len(composed, utf8, nchars);
-	pfree(composed);
-
+	chars = compose(text, length, &nchars);
+	utf8 = to_utf8(chars, nchars, &length);
+	pfree(chars);
 	lower = str_tolower(utf8, length, root_collation());
 	pfree(utf8);
-	length = strlen(lower);
-
-	input = palloc((length + 1) * sizeof(pg_wchar));
-	nchars = squeeze(input, pg_mb2wchar_with_len(lower, input, length));
-	initStringInfo(&out);
-	for (int i = 0; i < nchars; i++)
-	{
-		unsigned char buffer[MAX_MULTIBYTE_CHAR_LEN + 1];
-
-		unicode_to_utf8(input[i], buffer);
-		appendBinaryStringInfo(&out, (char *) buffer, pg_utf_mblen(buffer));
-	}
-	pfree(input);
+	chars = compose(lower, strlen(lower), &nchars);
 	pfree(lower);
-	*out_length = out.len;
-	return out.data;
+	nchars = squeeze(chars, nchars);
+	utf8 = to_utf8(chars, nchars, out_length);
+	pfree(chars);
+	return utf8;
 }
 
 /*

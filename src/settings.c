@@ -235,6 +235,26 @@ slm_day_of(TimestampTz at)
 	return cached_day;
 }
 
+/*
+ * The hour (0 to 23) of an instant in the configured time zone: a division on
+ * a day of 24 hours, the calendar on a day when the clock changes.
+ */
+int
+slm_hour_of(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+	int offset;
+
+	(void) slm_day_of(at);
+	if (cached_day_end - cached_day_start == USECS_PER_DAY)
+		return (int) ((at - cached_day_start) / USECS_PER_HOUR);
+	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, cached_zone) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("timestamp out of range")));
+	return tm.tm_hour;
+}
+
 /* Trigger of settings: every backend reads the row again after our commit. */
 Datum
 slm_settings_changed(PG_FUNCTION_ARGS)

@@ -44,5 +44,6 @@ extern const SlmSettings *slm_settings_for_write(void);
 extern SlmCaller slm_become_owner(void);
 extern void slm_become_caller(SlmCaller caller);
 extern DateADT slm_day_of(TimestampTz at);
+extern int slm_hour_of(TimestampTz at);
 
 #endif

@@ -1,0 +1,25 @@
+-- Which questions are one question.
+CREATE EXTENSION slm_feedback CASCADE;
+SELECT t.question, slm_feedback.normalize_question(t.question) AS normal
+FROM (VALUES
+    (1, 'How are you?'), (2, '  how ARE   you '), (3, E'How\tare\nyou?!'), (4, 'How are you ...'),
+    (5, '???'), (6, ''), (7, 'C++'), (8, 'What is f(x)?'), (9, 'ﬁne print；'), (10, 'ＦＵＬＬ　width？'),
+    (11, 'ÉCOLE'), (12, E'E\u0301cole'), (13, 'ΣΊΣΥΦΟΣ'), (14, E'zero\u200Bwidth'), (15, '你好吗？'), (16, '你好吗。'),
+    (17, 'هل هذا صحيح؟'), (18, 'a.b.c.'), (19, E'non\u00A0breaking'), (20, 'ok 👍🏽!'), (21, '½ cup')
+) AS t (n, question) ORDER BY n;
+-- The hash follows the normal form, whatever path computed it.
+SELECT count(DISTINCT slm_feedback.question_hash(q)) AS one
+FROM (VALUES ('Is it École?'), (E'is it e\u0301cole'), ('IS  IT ÉCOLE!'), (E'\u00A0is it \u200Bécole ?')) AS t (q);
+SELECT count(DISTINCT slm_feedback.question_hash(q)) AS one
+FROM (VALUES ('plain ascii?'), ('Plain  ASCII'), ('ＰＬＡＩＮ ascii.'), (E'plain\u2003ascii')) AS t (q);
+SELECT slm_feedback.question_hash(NULL) IS NULL AS null_stays;
+-- Stored values must never change between releases: the hash of a known text.
+SELECT slm_feedback.question_hash('What is X?'), slm_feedback.question_hash('Où est-ce ?');
+-- Normalising twice changes nothing more.
+SELECT count(*) AS unstable
+FROM generate_series(1, 3000) AS i,
+     LATERAL (SELECT string_agg(chr((ARRAY[32, 46, 63, 65, 97, 201, 233, 769, 8203, 12288, 65311, 64257, 931, 1600, 128077])
+                                    [1 + abs(hashint4(i * 31 + j)) % 15]), '') AS q FROM generate_series(1, 12) AS j) AS t,
+     LATERAL (SELECT slm_feedback.normalize_question(q) AS once) AS o
+WHERE slm_feedback.normalize_question(once) <> once;
+DROP EXTENSION slm_feedback, hll, tdigest;
