@@ -3,7 +3,7 @@
  *		Every difference between server versions, in one place.
  *
  * The code is written for the newest interface; each block says what changed
- * and when.  PostgreSQL 15 to 18 are supported.
+ * and when.  PostgreSQL 15 to 18 are supported; 19 compiles.
  */
 #ifndef SLM_COMPAT_H
 #define SLM_COMPAT_H
@@ -39,6 +39,14 @@
 /* 18 lets a module tell its name and version */
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+/* 19 passes flags of the caller's to a scan */
+#if PG_VERSION_NUM < 190000
+#include "access/tableam.h"
+#define SO_NONE 0
+#define table_beginscan(rel, snapshot, nkeys, key, flags) \
+	table_beginscan(rel, snapshot, nkeys, key)
 #endif
 
 #endif

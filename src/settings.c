@@ -109,7 +109,7 @@ read_settings_row(SlmSettings *into)
 	Relation rel = table_open(into->settings_relid, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
 
 	into->time_zone = pg_tzset("UTC");
 	into->user_id_policy = USER_ID_PLAIN;
