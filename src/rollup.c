@@ -40,6 +40,7 @@
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -325,12 +326,12 @@ roll_up_day(RollupRun *run, DateADT day)
 static void
 report_progress(DateADT day, int number, int total)
 {
-	char *line =
-		psprintf("slm_feedback rollup: day %s, %d of %d",
-				 DatumGetCString(
-					 DirectFunctionCall1(date_out, DateADTGetDatum(day))),
-				 number, total);
+	int year, month, mday;
+	char *line;
 
+	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &mday);
+	line = psprintf("slm_feedback rollup: day %04d-%02d-%02d, %d of %d", year,
+					month, mday, number, total);
 	pgstat_report_activity(STATE_RUNNING, line);
 	pfree(line);
 }
