@@ -13,6 +13,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 # The install script is these files, one concept each, joined in order of need.
 SQL_PARTS = \
 	sql/install_guard.sql \
+	sql/audit_log.sql \
 	sql/settings.sql \
 	sql/question.sql \
 	sql/queries.sql \
@@ -24,7 +25,9 @@ SQL_PARTS = \
 	sql/batch.sql \
 	sql/rollup.sql \
 	sql/statistics.sql \
+	sql/report_access.sql \
 	sql/reports.sql \
+	sql/user_ids.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

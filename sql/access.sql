@@ -1,2 +1,121 @@
--- Nothing is granted to PUBLIC. This file stands last, so that it reaches every routine.
+-- Access: the levels, what each may use, and the functions that grant them. Nothing is granted to PUBLIC.
+-- This file stands last, so that it reaches every routine.
+
+-- The one list: a routine (all its overloads) or table that stands here can be granted, anything else is
+-- the owner's. A level holds what its own lines say; analyst_texts includes analyst, admin includes all.
+-- test/pgtap/access_matrix.sql says the same independently, and fails for an object without a line there.
+CREATE FUNCTION slm_feedback.object_access(
+    OUT level text,
+    OUT kind text,
+    OUT object_name text
+) RETURNS SETOF record
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    VALUES
+        -- capture: writes only
+        ('app', 'routine', 'record_query'),
+        ('app', 'routine', 'record_queries'),
+        ('app', 'routine', 'submit_feedback'),
+        ('app', 'routine', 'submit_feedback_batch'),
+        ('app', 'routine', 'withdraw_feedback'),
+        -- reports
+        ('analyst', 'routine', 'report_daily'),
+        ('analyst', 'routine', 'report_models'),
+        ('analyst', 'routine', 'report_summary'),
+        ('analyst', 'routine', 'report_top_questions'),
+        -- arithmetic on the caller's own values
+        ('analyst', 'routine', 'normalize_question'),
+        ('analyst', 'routine', 'question_hash'),
+        ('analyst', 'routine', 'wilson_interval'),
+        -- texts, and rows of single people
+        ('analyst_texts', 'table', 'queries'),
+        ('analyst_texts', 'table', 'feedback'),
+        ('analyst_texts', 'table', 'daily_metrics'),
+        -- operation
+        ('admin', 'routine', 'rollup'),
+        ('admin', 'routine', 'rebuild'),
+        ('admin', 'routine', 'set_time_zone'),
+        ('admin', 'table', 'settings'),
+        ('admin', 'table', 'rollup_queue'),
+        ('admin', 'table', 'rollup_state'),
+        ('admin', 'table', 'rollup_runs'),
+        -- privacy
+        ('admin', 'routine', 'grant_access'),
+        ('admin', 'routine', 'revoke_access'),
+        ('admin', 'routine', 'set_min_group_users'),
+        ('admin', 'routine', 'set_user_id_policy'),
+        ('admin', 'routine', 'user_id_report'),
+        ('admin', 'routine', 'convert_user_ids'),
+        ('admin', 'routine', 'convert_queries_batch'),
+        ('admin', 'routine', 'convert_feedback_batch'),
+        ('admin', 'routine', 'forget_frozen_users'),
+        ('admin', 'routine', 'audit_conversion'),
+        ('admin', 'table', 'audit_log');
+END;
+COMMENT ON FUNCTION slm_feedback.object_access() IS
+'What each level may use: routines to call (kind routine) and tables to read (kind table). app, analyst and analyst_texts stand for themselves, but analyst_texts includes analyst and admin includes all.';
+
+CREATE FUNCTION slm_feedback.grant_access(role_name regrole, level text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    levels text[];
+    statement text;
+BEGIN
+    IF role_name IS NULL THEN
+        RAISE EXCEPTION 'role must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    levels := CASE slm_feedback.check_choice('level', level, ARRAY['app', 'analyst', 'analyst_texts', 'admin'])
+                  WHEN 'app' THEN ARRAY['app']
+                  WHEN 'analyst' THEN ARRAY['analyst']
+                  WHEN 'analyst_texts' THEN ARRAY['analyst', 'analyst_texts']
+                  ELSE ARRAY['app', 'analyst', 'analyst_texts', 'admin']
+              END;
+    EXECUTE format('GRANT USAGE ON SCHEMA slm_feedback TO %s', role_name);
+    FOR statement IN
+        SELECT format('GRANT EXECUTE ON ROUTINE %s TO %s', p.oid::regprocedure, role_name)
+        FROM slm_feedback.object_access() a
+        JOIN pg_proc p ON p.proname = a.object_name AND p.pronamespace = 'slm_feedback'::regnamespace
+        WHERE a.kind = 'routine' AND a.level = ANY (levels)
+        UNION ALL
+        SELECT format('GRANT SELECT ON %s TO %s', c.oid::regclass, role_name)
+        FROM slm_feedback.object_access() a
+        JOIN pg_class c ON c.relname = a.object_name AND c.relnamespace = 'slm_feedback'::regnamespace
+        WHERE a.kind = 'table' AND a.level = ANY (levels)
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    PERFORM slm_feedback.audit('grant_access', jsonb_build_object('role', role_name::text, 'level', level));
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.grant_access(regrole, text) IS
+'Gives a role what a level needs: app (write through the capture functions, read nothing), analyst (reports, without texts of single people), analyst_texts (also texts and the tables queries, feedback and daily_metrics) or admin (everything, these two functions included). Levels add up. Call it again after an update of the extension. Errors: 42704 unknown role, 22023 unknown level.';
+
+CREATE FUNCTION slm_feedback.revoke_access(role_name regrole) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    statement text;
+BEGIN
+    IF role_name IS NULL THEN
+        RAISE EXCEPTION 'role must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF role_name = (SELECT c.relowner FROM pg_class c WHERE c.oid = 'slm_feedback.queries'::regclass) THEN
+        RAISE EXCEPTION 'the owner of the extension keeps its access'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The capture functions and reports run as this role.';
+    END IF;
+    FOREACH statement IN ARRAY ARRAY[
+        'REVOKE ALL ON ALL ROUTINES IN SCHEMA slm_feedback FROM %s',
+        'REVOKE ALL ON ALL TABLES IN SCHEMA slm_feedback FROM %s',
+        'REVOKE ALL ON ALL SEQUENCES IN SCHEMA slm_feedback FROM %s',
+        'REVOKE ALL ON SCHEMA slm_feedback FROM %s']
+    LOOP
+        EXECUTE format(statement, role_name);
+    END LOOP;
+    PERFORM slm_feedback.audit('revoke_access', jsonb_build_object('role', role_name::text));
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.revoke_access(regrole) IS
+'Takes every privilege on the extension''s objects from a role. What it has as a member of other roles stays. Errors: 42704 unknown role, 22023 the owner.';
+
 REVOKE ALL ON ALL ROUTINES IN SCHEMA slm_feedback FROM PUBLIC;

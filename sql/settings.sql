@@ -4,13 +4,19 @@
 CREATE TABLE slm_feedback.settings (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     time_zone text NOT NULL DEFAULT 'UTC',
-    user_id_policy text NOT NULL DEFAULT 'plain' CHECK (user_id_policy IN ('plain', 'pseudonym', 'drop'))
+    user_id_policy text NOT NULL DEFAULT 'plain' CHECK (user_id_policy IN ('plain', 'pseudonym', 'drop')),
+    user_id_policy_since timestamptz,
+    redact_at_write boolean NOT NULL DEFAULT false,
+    min_group_users integer NOT NULL DEFAULT 0 CHECK (min_group_users BETWEEN 0 AND 1000)
 );
 COMMENT ON TABLE slm_feedback.settings IS
 'Settings that belong to the data: no row (all defaults) or one. Change them with the set_ functions, which keep the metrics right.';
 COMMENT ON COLUMN slm_feedback.settings.singleton IS 'Always true: at most one row.';
 COMMENT ON COLUMN slm_feedback.settings.time_zone IS 'The time zone whose midnights separate days in every report. Default UTC. Changed by set_time_zone().';
 COMMENT ON COLUMN slm_feedback.settings.user_id_policy IS 'How user ids are stored: plain (as given), pseudonym (keyed hash) or drop (not at all).';
+COMMENT ON COLUMN slm_feedback.settings.user_id_policy_since IS 'When the user-id policy was last changed; null if never.';
+COMMENT ON COLUMN slm_feedback.settings.redact_at_write IS 'Whether personal data is replaced by placeholders in query_text, response_text and comment before they are stored. Changed by set_redaction().';
+COMMENT ON COLUMN slm_feedback.settings.min_group_users IS 'Reports leave out rows of fewer users than this; 0 leaves out none. Changed by set_min_group_users().';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.settings', '');
 
 CREATE FUNCTION slm_feedback.settings_changed() RETURNS trigger

@@ -291,6 +291,7 @@ is_about_the_record(const ErrorData *error)
 		case ERRCODE_OPERATOR_INTERVENTION:
 		case ERRCODE_SYSTEM_ERROR:
 		case ERRCODE_INTERNAL_ERROR:
+		case ERRCODE_CONFIG_FILE_ERROR:
 			return false;
 		default:
 			return true;

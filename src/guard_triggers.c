@@ -5,7 +5,7 @@
  * Invariants upheld for INSERT, COPY, UPDATE, DELETE and logical replication
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
- * created_at.  Rows that a capture function writes pass through at once: the
+ * created_at; user ids follow the policy (user_ids.c).  Rows that a capture function writes pass through at once: the
  * function has done the same already.
  */
 #include "postgres.h"
@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "late_marks.h"
 #include "settings.h"
+#include "user_ids.h"
 
 PG_FUNCTION_INFO_V1(slm_guard_queries);
 PG_FUNCTION_INFO_V1(slm_guard_feedback);
@@ -88,6 +89,26 @@ timestamp_column(TriggerData *trigger, HeapTuple row, const char *name)
 				  : DatumGetTimestampTz(value);
 }
 
+/* The row with its user id as the policy stores it. */
+static HeapTuple
+with_stored_user_id(TriggerData *trigger, HeapTuple row)
+{
+	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+	bool isnull;
+	bool stored_null;
+	Datum given = column(trigger, row, "user_id", &isnull);
+	Datum stored = given;
+	int attnum;
+
+	stored_null = isnull;
+	slm_apply_user_id_policy(&stored, &stored_null, USER_ID_FROM_TABLE);
+	if (stored == given && stored_null == isnull)
+		return row;
+	attnum = SPI_fnumber(desc, "user_id");
+	return heap_modify_tuple_by_cols(row, desc, 1, &attnum, &stored,
+									 &stored_null);
+}
+
 Datum
 slm_guard_queries(PG_FUNCTION_ARGS)
 {
@@ -114,6 +135,8 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 		slm_raise(&why);
 
 	slm_note_write(created_at);
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		row = with_stored_user_id(trigger, row);
 	return PointerGetDatum(row);
 }
 
@@ -181,7 +204,7 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 										&value, &(bool){false});
 		slm_note_write(query_created_at);
 	}
-	return PointerGetDatum(row);
+	return PointerGetDatum(with_stored_user_id(trigger, row));
 }
 
 /* TRUNCATE: every day that has metrics changes. */

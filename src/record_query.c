@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "late_marks.h"
 #include "settings.h"
+#include "user_ids.h"
 #include "uuidv7.h"
 
 PG_FUNCTION_INFO_V1(slm_record_query);
@@ -151,7 +152,9 @@ slm_insert_query(CaptureRecord *record)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid types[QUERY_FIELDS];
+	Datum values[QUERY_FIELDS];
 	char nulls[QUERY_FIELDS];
+	bool user_id_null;
 	uint64 inserted;
 
 	if (plan == NULL)
@@ -162,8 +165,13 @@ slm_insert_query(CaptureRecord *record)
 		types[QUERY_INPUT_TOKENS] = INT4OID;
 		types[QUERY_OUTPUT_TOKENS] = INT4OID;
 	}
+	memcpy(values, record->values, sizeof(values));
+	user_id_null = record->nulls[QUERY_USER_ID];
+	slm_apply_user_id_policy(&values[QUERY_USER_ID], &user_id_null,
+							 USER_ID_FROM_CAPTURE);
 	for (int i = 0; i < QUERY_FIELDS; i++)
 		nulls[i] = record->nulls[i] ? 'n' : ' ';
+	nulls[QUERY_USER_ID] = user_id_null ? 'n' : ' ';
 
 	slm_capturing = slm_settings()->queries_relid;
 	SPI_execute_plan(
@@ -176,7 +184,7 @@ slm_insert_query(CaptureRecord *record)
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 			"$14, $15, $16) ON CONFLICT (request_id) DO NOTHING",
 			QUERY_FIELDS, types),
-		record->values, nulls, false, 0);
+		values, nulls, false, 0);
 	slm_capturing = InvalidOid;
 	inserted = SPI_processed;
 

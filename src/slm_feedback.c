@@ -14,6 +14,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "late_marks.h"
+#include "pseudonym_keys.h"
 #include "reports.h"
 #include "rollup.h"
 #include "settings.h"
@@ -30,5 +31,6 @@ _PG_init(void)
 	slm_capture_init();
 	slm_rollup_init();
 	slm_reports_init();
+	slm_pseudonym_keys_init();
 	MarkGUCPrefixReserved("slm_feedback");
 }

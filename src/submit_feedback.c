@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "late_marks.h"
 #include "settings.h"
+#include "user_ids.h"
 
 PG_FUNCTION_INFO_V1(slm_submit_feedback);
 PG_FUNCTION_INFO_V1(slm_withdraw_feedback);
@@ -99,6 +100,7 @@ slm_upsert_feedback(CaptureRecord *record, bool want_row, Datum *row)
 	Datum values[FEEDBACK_FIELDS + 1];
 	char nulls[FEEDBACK_FIELDS + 1];
 	TimestampTz query_created_at;
+	bool user_id_null = record->nulls[FEEDBACK_USER_ID];
 	bool isnull;
 
 	for (int i = 0; i < FEEDBACK_FIELDS; i++)
@@ -106,6 +108,9 @@ slm_upsert_feedback(CaptureRecord *record, bool want_row, Datum *row)
 		values[i] = record->values[i];
 		nulls[i] = record->nulls[i] ? 'n' : ' ';
 	}
+	slm_apply_user_id_policy(&values[FEEDBACK_USER_ID], &user_id_null,
+							 USER_ID_FROM_CAPTURE);
+	nulls[FEEDBACK_USER_ID] = user_id_null ? 'n' : ' ';
 	values[FEEDBACK_RATING] =
 		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
 	values[FEEDBACK_FIELDS] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -192,6 +197,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	SlmCaller caller;
 	Datum values[2];
 	char nulls[2] = {' ', ' '};
+	bool user_id_null;
 	bool withdrawn;
 	bool known;
 	bool isnull;
@@ -205,10 +211,11 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	if (!check_request_id(&record, &why) ||
 		!slm_check_lengths(slm_feedback_fields, FEEDBACK_FIELDS, &record, &why))
 		slm_raise(&why);
-	if (PG_ARGISNULL(1))
-		nulls[1] = 'n';
 
 	slm_settings_for_write();
+	user_id_null = PG_ARGISNULL(1);
+	slm_apply_user_id_policy(&values[1], &user_id_null, USER_ID_FROM_CAPTURE);
+	nulls[1] = user_id_null ? 'n' : ' ';
 	caller = slm_become_owner();
 	SPI_connect();
 	slm_capturing = slm_settings()->feedback_relid;

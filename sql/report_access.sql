@@ -1,0 +1,29 @@
+-- What a report shows to whom: texts only to those who may read them, and no small groups if so configured.
+CREATE FUNCTION slm_feedback.may_read_texts() RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_may_read_texts';
+COMMENT ON FUNCTION slm_feedback.may_read_texts() IS
+'Whether the role that the session acts as may read queries.query_text: reports show texts only then.';
+
+CREATE FUNCTION slm_feedback.shows_group(users bigint) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(users, 0) >= coalesce((SELECT s.min_group_users FROM slm_feedback.settings s), 0);
+END;
+COMMENT ON FUNCTION slm_feedback.shows_group(bigint) IS
+'Whether reports show a row of so many users: the setting min_group_users decides.';
+
+CREATE FUNCTION slm_feedback.set_min_group_users(users integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF users IS NULL OR users NOT BETWEEN 0 AND 1000 THEN
+        RAISE EXCEPTION 'the smallest group must lie between 0 and 1000 users'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 0 to show every group.';
+    END IF;
+    INSERT INTO slm_feedback.settings (min_group_users) VALUES (users)
+    ON CONFLICT (singleton) DO UPDATE SET min_group_users = excluded.min_group_users;
+    PERFORM slm_feedback.audit('set_min_group_users', jsonb_build_object('users', users));
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.set_min_group_users(integer) IS
+'Makes reports leave out every row (day, model, question, range) with fewer users than this; 0, the default, leaves out none. Anonymous queries count as no user. Errors: 22023 outside 0 to 1000.';

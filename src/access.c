@@ -1,0 +1,46 @@
+/*
+ * access.c
+ *		Who asks: what a SECURITY DEFINER function needs to know about its caller.
+ *
+ * Inside such a function current_user is its owner and session_user ignores SET
+ * ROLE.  The outer user id is the role that the session acts as, whatever
+ * functions are running; so a definer function of the DBA's own that calls one
+ * of ours gains nothing for its caller.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_caller);
+PG_FUNCTION_INFO_V1(slm_may_read_texts);
+
+Datum
+slm_caller(PG_FUNCTION_ARGS)
+{
+	Name name = palloc0(sizeof(NameData));
+
+	namestrcpy(name, GetUserNameFromId(GetOuterUserId(), false));
+	PG_RETURN_NAME(name);
+}
+
+/* May the caller read the column queries.query_text? */
+Datum
+slm_may_read_texts(PG_FUNCTION_ARGS)
+{
+	Oid queries = slm_settings()->queries_relid;
+	Oid user = GetOuterUserId();
+	AttrNumber column = get_attnum(queries, "query_text");
+
+	PG_RETURN_BOOL(
+		pg_class_aclcheck(queries, user, ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck(queries, column, user, ACL_SELECT) ==
+			ACLCHECK_OK);
+}
