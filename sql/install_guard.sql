@@ -2,10 +2,11 @@
 -- was allowed to create the schema first could be found by the names that the installed functions bind.
 DO $guard$
 BEGIN
-    IF EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = 'slm_feedback'::pg_catalog.regnamespace)
-       OR EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = 'slm_feedback'::pg_catalog.regnamespace)
-       OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = 'slm_feedback'::pg_catalog.regnamespace)
-       OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = 'slm_feedback'::pg_catalog.regnamespace)
+    -- Every kind of object depends on its schema; so does, already, the extension itself.
+    IF EXISTS (SELECT FROM pg_catalog.pg_depend d
+               WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+                 AND d.refobjid OPERATOR(pg_catalog.=) 'slm_feedback'::pg_catalog.regnamespace
+                 AND d.classid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_extension'::pg_catalog.regclass)
     THEN
         RAISE EXCEPTION 'schema "slm_feedback" is not empty'
             USING ERRCODE = 'duplicate_object',

@@ -94,6 +94,7 @@ BEGIN ATOMIC
          LATERAL slm_feedback.metrics(r.first_day, r.last_day) m
     WHERE m.model IS NOT DISTINCT FROM report_daily.model
       AND m.prompt_version IS NOT DISTINCT FROM report_daily.prompt_version
+      AND slm_feedback.shows_group(m.unique_users)
     ORDER BY m.date;
 END;
 COMMENT ON FUNCTION slm_feedback.report_daily(date, date, text, text) IS
@@ -157,6 +158,7 @@ BEGIN ATOMIC
             AND (m.prompt_version IS NOT NULL) = by_prompt_version
           GROUP BY m.model, m.prompt_version) t,
          LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
+    WHERE slm_feedback.shows_group(t.unique_users)
     ORDER BY t.total_queries DESC, t.model, t.prompt_version;
 END;
 COMMENT ON FUNCTION slm_feedback.report_models(date, date, boolean) IS
@@ -218,7 +220,8 @@ BEGIN ATOMIC
           LEFT JOIN LATERAL (SELECT a.* FROM slm_feedback.metrics(r.first_day, r.last_day) a
                              WHERE a.model IS NULL AND a.prompt_version IS NULL) m ON true
           GROUP BY r.first_day, r.last_day) t,
-         LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w;
+         LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
+    WHERE slm_feedback.shows_group(t.unique_users);
 END;
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
 'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
@@ -276,6 +279,7 @@ BEGIN ATOMIC
           AND (report_top_questions.prompt_version IS NULL
                OR coalesce(q.prompt_version, '') = report_top_questions.prompt_version)
         GROUP BY q.question_hash
+        HAVING slm_feedback.shows_group(count(DISTINCT q.user_id))
     ), chosen AS (
         SELECT b.*, w.low, w.high
         FROM slm_feedback.check_choice('order_by', order_by, ARRAY['asked', 'worst', 'best']) AS o (choice),
@@ -285,7 +289,7 @@ BEGIN ATOMIC
                  b.times_asked DESC, b.question_hash
         LIMIT max_rows
     )
-    SELECT t.query_text, c.question_hash, c.times_asked, c.unique_users, c.avg_response_time_ms,
+    SELECT CASE WHEN slm_feedback.may_read_texts() THEN t.query_text END, c.question_hash, c.times_asked, c.unique_users, c.avg_response_time_ms,
            c.positive, c.negative, c.neutral,
            c.positive::double precision / nullif(c.positive + c.negative, 0), c.avg_rating,
            c.first_asked_at, c.last_asked_at
@@ -294,4 +298,4 @@ BEGIN ATOMIC
              c.times_asked DESC, c.question_hash;
 END;
 COMMENT ON FUNCTION slm_feedback.report_top_questions(date, date, integer, text, text, text) IS
-'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it. max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';
+'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it; null for a caller who may not read texts (see grant_access). max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';

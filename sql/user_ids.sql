@@ -198,7 +198,7 @@ CREATE PROCEDURE slm_feedback.convert_user_ids(
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    at timestamptz := '-infinity';
+    at pg_catalog.timestamptz := '-infinity';
     batch record;
     frozen bigint;
 BEGIN

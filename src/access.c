@@ -39,8 +39,8 @@ slm_may_read_texts(PG_FUNCTION_ARGS)
 	Oid user = GetOuterUserId();
 	AttrNumber column = get_attnum(queries, "query_text");
 
-	PG_RETURN_BOOL(
-		pg_class_aclcheck(queries, user, ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck(queries, column, user, ACL_SELECT) ==
-			ACLCHECK_OK);
+	PG_RETURN_BOOL(pg_class_aclcheck(queries, user, ACL_SELECT) ==
+					   ACLCHECK_OK ||
+				   pg_attribute_aclcheck(queries, column, user, ACL_SELECT) ==
+					   ACLCHECK_OK);
 }

@@ -176,8 +176,8 @@ parse_file(char *text, PseudonymKeys *into)
 			if (problem != NULL)
 				refuse_file(problem, number);
 			for (int i = 0; i < into->count; i++)
-				if (strcmp(into->keys[i].name,
-						   into->keys[into->count].name) == 0)
+				if (strcmp(into->keys[i].name, into->keys[into->count].name) ==
+					0)
 					refuse_file("two keys have the same name", number);
 			into->count++;
 		}

@@ -55,8 +55,8 @@ make_pseudonym(const PseudonymKey *key, const char *prefix, const char *data,
 	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	int name_length = strlen(key->name);
-	text *pseudonym = palloc(VARHDRSZ + PREFIX_LENGTH + name_length + 1 +
-							 2 * DIGEST_BYTES);
+	text *pseudonym =
+		palloc(VARHDRSZ + PREFIX_LENGTH + name_length + 1 + 2 * DIGEST_BYTES);
 	char *out = VARDATA(pseudonym);
 
 	if (hmac == NULL)
@@ -119,9 +119,9 @@ static text *
 lift(const PseudonymKeys *keys, text *pseudonym, int from, int to)
 {
 	for (int i = from - 1; i >= to; i--)
-		pseudonym = make_pseudonym(&keys->keys[i], "pseudonym:",
-								   VARDATA_ANY(pseudonym),
-								   VARSIZE_ANY_EXHDR(pseudonym));
+		pseudonym =
+			make_pseudonym(&keys->keys[i], "pseudonym:", VARDATA_ANY(pseudonym),
+						   VARSIZE_ANY_EXHDR(pseudonym));
 	return pseudonym;
 }
 
@@ -129,9 +129,9 @@ static text *
 pseudonym_of(const PseudonymKeys *keys, text *user_id, int to)
 {
 	int oldest = keys->count - 1;
-	text *first = make_pseudonym(&keys->keys[oldest], "user:",
-								 VARDATA_ANY(user_id),
-								 VARSIZE_ANY_EXHDR(user_id));
+	text *first =
+		make_pseudonym(&keys->keys[oldest], "user:", VARDATA_ANY(user_id),
+					   VARSIZE_ANY_EXHDR(user_id));
 
 	return lift(keys, first, oldest, to);
 }
@@ -208,8 +208,8 @@ slm_user_id_kind(PG_FUNCTION_ARGS)
 		kind = "erased";
 	else if (slm_pseudonym_keys_configured())
 	{
-		int key = find_key(slm_pseudonym_keys(), data + PREFIX_LENGTH,
-						   name_length);
+		int key =
+			find_key(slm_pseudonym_keys(), data + PREFIX_LENGTH, name_length);
 
 		if (key >= 0)
 			kind = key == 0 ? "current" : "older";
@@ -262,6 +262,6 @@ slm_new_erased_user_id(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("could not generate random values")));
 	digits[hex_encode((const char *) random, sizeof(random), digits)] = '\0';
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s:%s", PREFIX, ERASED,
-											  digits)));
+	PG_RETURN_TEXT_P(
+		cstring_to_text(psprintf("%s%s:%s", PREFIX, ERASED, digits)));
 }

@@ -1,0 +1,173 @@
+-- The access matrix: every routine, table and sequence of the extension x every level, by what the server
+-- says (has_*_privilege), not by what grant_access was meant to do. An object without a line here fails.
+--
+-- To add an object: one line, its identity and the roles that may use it: app, analyst, texts, admin, or -
+-- for nobody but the owner. Use means EXECUTE of a routine and SELECT of a table or sequence; every other
+-- privilege (INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, USAGE of a sequence) must be nobody's.
+\set QUIET 1
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS slm_feedback CASCADE;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION slm_feedback CASCADE;
+
+BEGIN;
+CREATE TEMP TABLE matrix (object text PRIMARY KEY, allowed text NOT NULL);
+COPY matrix FROM STDIN (DELIMITER '|');
+-- capture|
+function record_query(text,text,text,text,text,double precision,text,text,bigint,bigint,numeric,jsonb,text,jsonb,jsonb,timestamp with time zone)|app admin
+function record_queries(jsonb)|app admin
+function submit_feedback(text,boolean,integer,text,text)|app admin
+function submit_feedback_batch(jsonb)|app admin
+function withdraw_feedback(text,text)|app admin
+-- reports|
+function report_daily(date,date,text,text)|analyst texts admin
+function report_models(date,date,boolean)|analyst texts admin
+function report_summary(date,date)|analyst texts admin
+function report_top_questions(date,date,integer,text,text,text)|analyst texts admin
+function normalize_question(text)|analyst texts admin
+function question_hash(text)|analyst texts admin
+function wilson_interval(bigint,bigint,double precision)|analyst texts admin
+-- operation|
+procedure rollup()|admin
+procedure rebuild(date,date)|admin
+function set_time_zone(text)|admin
+-- privacy|
+function grant_access(regrole,text)|admin
+function revoke_access(regrole)|admin
+function set_min_group_users(integer)|admin
+function set_user_id_policy(text)|admin
+function user_id_report()|admin
+procedure convert_user_ids(integer,bigint,bigint,bigint)|admin
+function convert_queries_batch(timestamp with time zone,integer)|admin
+function convert_feedback_batch(timestamp with time zone,integer)|admin
+function forget_frozen_users()|admin
+function audit_conversion(bigint,bigint,bigint)|admin
+-- inside|
+function audit(text,jsonb)|-
+function caller()|-
+function may_read_texts()|-
+function shows_group(bigint)|-
+function object_access()|-
+function stored_user_id(text)|-
+function user_id_kind(text)|-
+function user_id_forms(text)|-
+function new_erased_user_id()|-
+function check_choice(text,text,text[])|-
+function report_range(date,date)|-
+function live_days(date,date)|-
+function metrics(date,date)|-
+function max_staleness()|-
+function day_metrics(date)|-
+function day_of(timestamp with time zone)|-
+function day_start(date)|-
+function time_zone()|-
+function today()|-
+function days_to_roll_up()|-
+function days_with_queries(date,date)|-
+function guard_feedback()|-
+function guard_queries()|-
+function guard_truncate()|-
+function settings_changed()|-
+aggregate hourly_counts(timestamp with time zone)|-
+function hourly_counts_add(internal,timestamp with time zone)|-
+function hourly_counts_final(internal)|-
+function hourly_counts_merge(internal,bigint[])|-
+aggregate hourly_counts_sum(bigint[])|-
+aggregate user_set(text)|-
+function user_set_add(internal,text)|-
+function user_set_final(internal)|-
+function user_set_merge(internal,bytea)|-
+function user_set_size(internal)|-
+aggregate user_set_size(bytea)|-
+-- tables and sequences|
+table queries|texts admin
+table feedback|texts admin
+table daily_metrics|texts admin
+table settings|admin
+table rollup_queue|admin
+table rollup_state|admin
+table rollup_runs|admin
+table audit_log|admin
+sequence rollup_runs_run_id_seq|-
+sequence audit_log_audit_id_seq|-
+\.
+DELETE FROM matrix WHERE object LIKE '-- %';
+
+CREATE ROLE slm_matrix_nobody;
+CREATE ROLE slm_matrix_app;
+CREATE ROLE slm_matrix_analyst;
+CREATE ROLE slm_matrix_texts;
+CREATE ROLE slm_matrix_admin;
+CREATE ROLE slm_matrix_revoked;
+DO $$
+BEGIN
+    PERFORM slm_feedback.grant_access('slm_matrix_app', 'app');
+    PERFORM slm_feedback.grant_access('slm_matrix_analyst', 'analyst');
+    PERFORM slm_feedback.grant_access('slm_matrix_texts', 'analyst_texts');
+    PERFORM slm_feedback.grant_access('slm_matrix_admin', 'admin');
+    PERFORM slm_feedback.grant_access('slm_matrix_revoked', 'admin');
+    PERFORM slm_feedback.revoke_access('slm_matrix_revoked');
+END
+$$;
+
+CREATE TEMP VIEW roles AS
+SELECT * FROM (VALUES (1, 'nobody'), (2, 'revoked'), (3, 'app'), (4, 'analyst'), (5, 'texts'), (6, 'admin')) r (n, role);
+
+-- Members of the extension, and sequences that belong to its tables.
+CREATE TEMP TABLE object AS
+WITH member AS (
+    SELECT d.classid, d.objid FROM pg_depend d
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+      AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'slm_feedback')
+)
+SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END
+           || replace(p.oid::regprocedure::text, 'slm_feedback.', '') AS name, p.oid, p.prokind::text AS kind
+FROM pg_proc p
+WHERE p.oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass) OR p.pronamespace = 'slm_feedback'::regnamespace
+UNION ALL
+SELECT CASE c.relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' WHEN 'm' THEN 'matview ' ELSE 'table ' END || c.relname, c.oid, c.relkind::text
+FROM pg_class c
+WHERE (c.oid IN (SELECT objid FROM member WHERE classid = 'pg_class'::regclass) OR c.relnamespace = 'slm_feedback'::regnamespace)
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S');
+
+SELECT plan((SELECT count(*)::int FROM object) + (SELECT count(*)::int FROM matrix) + 2);
+
+-- Each object: exactly the roles of its line.
+SELECT is(
+    (SELECT coalesce(string_agg(r.role, ' ' ORDER BY r.n), '-') FROM roles r
+     WHERE CASE WHEN o.kind IN ('f', 'p', 'a', 'w') THEN has_function_privilege('slm_matrix_' || r.role, o.oid, 'EXECUTE')
+                WHEN o.kind = 'S' THEN has_sequence_privilege('slm_matrix_' || r.role, o.oid, 'SELECT')
+                ELSE has_table_privilege('slm_matrix_' || r.role, o.oid, 'SELECT')
+                     OR has_any_column_privilege('slm_matrix_' || r.role, o.oid, 'SELECT') END),
+    coalesce(m.allowed, 'no line in test/pgtap/access_matrix.sql'), o.name)
+FROM object o LEFT JOIN matrix m ON m.object = o.name
+ORDER BY o.name;
+
+-- Each line: an object.
+SELECT ok(EXISTS (SELECT FROM object o WHERE o.name = m.object), 'there is ' || m.object)
+FROM matrix m
+ORDER BY m.object;
+
+-- Nobody changes a table but through a function.
+SELECT is_empty(
+    $$SELECT o.name, r.role, p FROM object o, roles r, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
+      WHERE o.kind NOT IN ('f', 'p', 'a', 'w', 'S') AND has_table_privilege('slm_matrix_' || r.role, o.oid, p)
+      UNION ALL
+      SELECT o.name, r.role, p FROM object o, roles r, unnest(ARRAY['INSERT', 'UPDATE', 'REFERENCES']) p
+      WHERE o.kind NOT IN ('f', 'p', 'a', 'w', 'S') AND has_any_column_privilege('slm_matrix_' || r.role, o.oid, p)
+      UNION ALL
+      SELECT o.name, r.role, p FROM object o, roles r, unnest(ARRAY['USAGE', 'UPDATE']) p
+      WHERE o.kind = 'S' AND has_sequence_privilege('slm_matrix_' || r.role, o.oid, p)$$,
+    'nobody may change a table or sequence directly');
+
+SELECT is((SELECT string_agg(r.role, ' ' ORDER BY r.n) FROM roles r
+           WHERE has_schema_privilege('slm_matrix_' || r.role, 'slm_feedback', 'USAGE'))
+          || '; create: ' || coalesce((SELECT string_agg(r.role, ' ' ORDER BY r.n) FROM roles r
+           WHERE has_schema_privilege('slm_matrix_' || r.role, 'slm_feedback', 'CREATE')), '-'),
+          'app analyst texts admin; create: -', 'the schema');
+
+SELECT * FROM finish();
+ROLLBACK;

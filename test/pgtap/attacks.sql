@@ -1,0 +1,272 @@
+-- Attacks by roles that may use the extension: names, operators and types shadowed through search_path and
+-- pg_temp, injection through every text argument, objects planted before CREATE EXTENSION.
+\set QUIET 1
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only true
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS slm_feedback CASCADE;
+DROP SCHEMA IF EXISTS slm_feedback CASCADE;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS hll;
+CREATE EXTENSION IF NOT EXISTS tdigest;
+
+SELECT * FROM no_plan();
+
+-- ---- objects planted before CREATE EXTENSION ----
+CREATE FUNCTION pg_temp.try_install() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE 'CREATE EXTENSION slm_feedback';
+    EXECUTE 'DROP EXTENSION slm_feedback CASCADE';
+    EXECUTE 'DROP SCHEMA IF EXISTS slm_feedback CASCADE';
+    RETURN 'installed';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+CREATE FUNCTION pg_temp.planted(what text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+BEGIN
+    EXECUTE 'CREATE SCHEMA slm_feedback';
+    EXECUTE what;
+    result := pg_temp.try_install();
+    EXECUTE 'DROP SCHEMA IF EXISTS slm_feedback CASCADE';
+    RETURN result;
+END
+$$;
+SELECT is(pg_temp.planted($$CREATE TABLE slm_feedback.queries (request_id text)$$), '42710', 'a planted table stops the installation');
+SELECT is(pg_temp.planted($$CREATE VIEW slm_feedback.settings AS SELECT 'UTC' AS time_zone$$), '42710', 'a planted view');
+SELECT is(pg_temp.planted($$CREATE FUNCTION slm_feedback.hll_add_agg(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'$$), '42710', 'a planted function');
+SELECT is(pg_temp.planted($$CREATE TYPE slm_feedback.text AS ENUM ('x')$$), '42710', 'a planted type');
+SELECT is(pg_temp.planted($$CREATE DOMAIN slm_feedback.jsonb AS text$$), '42710', 'a planted domain');
+SELECT is(pg_temp.planted($p$DO $x$ BEGIN
+    CREATE FUNCTION public.slm_true(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE OPERATOR slm_feedback.= (leftarg = text, rightarg = text, function = public.slm_true); END $x$$p$), '42710', 'a planted operator');
+SELECT is(pg_temp.planted($$CREATE COLLATION slm_feedback."C" FROM "POSIX"$$), '42710', 'a planted collation');
+SELECT is(pg_temp.planted($$CREATE TEXT SEARCH CONFIGURATION slm_feedback.simple (COPY = pg_catalog.simple)$$), '42710', 'a planted text search configuration');
+SELECT is(pg_temp.planted($$CREATE SEQUENCE slm_feedback.rollup_runs_run_id_seq$$), '42710', 'a planted sequence');
+CREATE ROLE slm_attack_planter;
+SELECT is(pg_temp.planted($$ALTER SCHEMA slm_feedback OWNER TO slm_attack_planter$$), '42501', 'a schema of somebody else');
+SELECT is(pg_temp.planted($$SELECT 1$$), 'installed', 'an empty schema of our own is taken');
+DROP ROLE slm_attack_planter;
+
+-- ---- names ----
+CREATE EXTENSION slm_feedback CASCADE;
+
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE p.pronamespace = 'slm_feedback'::regnamespace AND p.prosecdef
+      AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']$$,
+    'every SECURITY DEFINER function pins search_path to pg_catalog, pg_temp');
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = 'slm_feedback'::regnamespace AND l.lanname = 'sql' AND p.prosqlbody IS NULL$$,
+    'every SQL function has a standard body, whose names are bound');
+
+CREATE ROLE slm_attack_app;
+CREATE ROLE slm_attack_analyst;
+CREATE ROLE slm_attack_admin;
+SELECT slm_feedback.grant_access('slm_attack_app', 'app');
+SELECT slm_feedback.grant_access('slm_attack_analyst', 'analyst');
+SELECT slm_feedback.grant_access('slm_attack_admin', 'admin');
+
+-- A schema that shadows every function, operator and type name of pg_catalog that the extension could use
+-- without a schema. Whoever runs one of them with the owner's rights leaves a trace.
+CREATE SCHEMA evil;
+GRANT ALL ON SCHEMA evil TO slm_attack_app, slm_attack_analyst, slm_attack_admin;
+CREATE TABLE evil.trace (what text, by name);
+GRANT INSERT, SELECT ON evil.trace TO PUBLIC;
+DO $$
+DECLARE
+    o record;
+    owner name := current_user;
+    n int := 0;
+BEGIN
+    -- The trap: harmless for the attacker, it records who ran it.
+    CREATE FUNCTION evil.trap(what text) RETURNS void LANGUAGE plpgsql AS $f$
+    BEGIN
+        IF current_user OPERATOR(pg_catalog.<>) session_user OR pg_catalog.current_setting('evil.enabled', true) OPERATOR(pg_catalog.=) 'on' THEN
+            INSERT INTO evil.trace VALUES (what, current_user);
+        END IF;
+    END $f$;
+    -- exact-argument operators, which win over pg_catalog's when evil comes first in the path
+    FOR o IN
+        SELECT op.oprname, op.oprleft::regtype AS l, op.oprright::regtype AS r, op.oprresult::regtype AS res, op.oprcode, p.proretset
+        FROM pg_operator op JOIN pg_proc p ON p.oid = op.oprcode
+        WHERE op.oprnamespace = 'pg_catalog'::regnamespace AND op.oprleft <> 0 AND op.oprright <> 0
+          AND op.oprname IN ('=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%', '||', '->', '->>', '~')
+          AND op.oprleft IN (SELECT unnest(ARRAY['text', 'bigint', 'integer', 'date', 'timestamptz', 'timestamp', 'boolean', 'numeric',
+                             'double precision', 'name', 'oid', 'jsonb', 'interval', 'smallint']::regtype[]))
+          AND op.oprright IN (SELECT unnest(ARRAY['text', 'bigint', 'integer', 'date', 'timestamptz', 'timestamp', 'boolean', 'numeric',
+                             'double precision', 'name', 'oid', 'jsonb', 'interval', 'smallint']::regtype[]))
+    LOOP
+        n := n + 1;
+        EXECUTE format('CREATE FUNCTION evil.op%s(a %s, b %s) RETURNS %s LANGUAGE plpgsql AS %L', n, o.l, o.r, o.res,
+            format('BEGIN PERFORM evil.trap(%L); RETURN a OPERATOR(pg_catalog.%s) b; END', o.oprname, o.oprname));
+        EXECUTE format('CREATE OPERATOR evil.%s (leftarg = %s, rightarg = %s, function = evil.op%s)', o.oprname, o.l, o.r, n);
+    END LOOP;
+    IF n < 100 THEN
+        RAISE EXCEPTION 'too few operators shadowed: %', n;
+    END IF;
+END
+$$;
+CREATE FUNCTION evil.now() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('now'); RETURN pg_catalog.now(); END$$;
+CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('clock_timestamp'); RETURN pg_catalog.clock_timestamp(); END$$;
+CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('lower'); RETURN pg_catalog.lower($1); END$$;
+CREATE FUNCTION evil.format(text, VARIADIC "any") RETURNS text LANGUAGE internal AS 'text_format';
+CREATE FUNCTION evil.jsonb_build_object(VARIADIC "any") RETURNS jsonb LANGUAGE internal AS 'jsonb_build_object';
+CREATE FUNCTION evil.octet_length(text) RETURNS int LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('octet_length'); RETURN pg_catalog.octet_length($1); END$$;
+CREATE FUNCTION evil.round(double precision) RETURNS double precision LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('round'); RETURN pg_catalog.round($1); END$$;
+CREATE FUNCTION evil.timezone(text, timestamptz) RETURNS timestamp LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('timezone'); RETURN pg_catalog.timezone($1, $2); END$$;
+CREATE DOMAIN evil.text AS pg_catalog.text CHECK (false);
+CREATE DOMAIN evil.timestamptz AS pg_catalog.timestamptz CHECK (false);
+CREATE DOMAIN evil.date AS pg_catalog.date CHECK (false);
+CREATE DOMAIN evil.bigint AS pg_catalog.int8 CHECK (false);
+CREATE TABLE evil.queries (x int);
+CREATE TABLE evil.feedback (x int);
+CREATE TABLE evil.settings (x int);
+CREATE TABLE evil.daily_metrics (x int);
+
+-- The trap works: a definer function that does not pin its path falls into it.
+CREATE FUNCTION evil.careless(a pg_catalog.text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN RETURN a = 'x'::pg_catalog.text; END$$;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA evil TO PUBLIC;
+
+SELECT slm_feedback.record_query('How do I reset?', 'Press the button.', 'r1', 'alice', created_at => pg_catalog.now() - interval '2 days');
+
+-- One attack: as the role, with the evil path and temporary objects of the same names, run a statement.
+CREATE FUNCTION public.slm_attack(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    outcome text := 'ran';
+    traces bigint;
+    path text := current_setting('search_path');
+BEGIN
+    PERFORM set_config('evil.enabled', 'on', true);
+    PERFORM set_config('role', role_name, true);
+    PERFORM set_config('search_path', 'evil, pg_temp, pg_catalog, public', true);
+    BEGIN
+        EXECUTE statement;
+    EXCEPTION WHEN OTHERS THEN
+        outcome := SQLSTATE;
+    END;
+    PERFORM set_config('search_path', 'pg_catalog', true);
+    PERFORM set_config('role', 'none', true);
+    SELECT count(*) INTO traces FROM evil.trace t WHERE t.by = session_user;
+    DELETE FROM evil.trace;
+    PERFORM set_config('search_path', path, true);
+    RETURN outcome || CASE WHEN traces > 0 THEN ', the owner ran ' || traces || ' planted functions' ELSE '' END;
+END
+$$;
+SELECT matches(public.slm_attack('slm_attack_app', $$SELECT evil.careless('x')$$), 'the owner ran', 'the trap catches a careless definer function');
+
+-- Temporary relations and functions of the same names stand in pg_temp for the whole session.
+CREATE TEMP TABLE settings (singleton boolean, time_zone text, user_id_policy text);
+CREATE TEMP TABLE queries (request_id text);
+CREATE TEMP TABLE feedback (request_id text);
+CREATE TEMP TABLE pg_proc (oid oid, proname name, pronamespace oid);
+CREATE TEMP TABLE pg_class (oid oid, relname name, relnamespace oid, relowner oid);
+CREATE FUNCTION pg_temp.now() RETURNS pg_catalog.timestamptz LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('pg_temp.now'); RETURN pg_catalog.now(); END$$;
+
+-- Every routine that a level may use, with arguments; a routine without a line here fails the test below.
+CREATE TABLE public.slm_calls (routine pg_catalog.text, role_name pg_catalog.text, statement pg_catalog.text, outcome pg_catalog.text);
+INSERT INTO public.slm_calls VALUES
+    ('record_query', 'app', $$SELECT slm_feedback.record_query('q', user_id => 'u', created_at => pg_catalog.now() OPERATOR(pg_catalog.-) '3 days'::interval)$$, 'ran'),
+    ('record_queries', 'app', $$SELECT slm_feedback.record_queries('[{"query_text": "q", "created_at": "2026-01-01 00:00+00"}]')$$, 'ran'),
+    ('submit_feedback', 'app', $$SELECT slm_feedback.submit_feedback('r1', true, 5, 'fine', 'u')$$, 'ran'),
+    ('submit_feedback_batch', 'app', $$SELECT slm_feedback.submit_feedback_batch('[{"request_id": "r1", "rating": 3}]')$$, 'ran'),
+    ('withdraw_feedback', 'app', $$SELECT slm_feedback.withdraw_feedback('r1', 'u')$$, 'ran'),
+    ('report_daily', 'analyst', $$SELECT * FROM slm_feedback.report_daily()$$, 'ran'),
+    ('report_models', 'analyst', $$SELECT * FROM slm_feedback.report_models()$$, 'ran'),
+    ('report_summary', 'analyst', $$SELECT * FROM slm_feedback.report_summary()$$, 'ran'),
+    ('report_top_questions', 'analyst', $$SELECT * FROM slm_feedback.report_top_questions(order_by => 'asked')$$, 'ran'),
+    ('normalize_question', 'analyst', $$SELECT slm_feedback.normalize_question('Hm?')$$, 'ran'),
+    ('question_hash', 'analyst', $$SELECT slm_feedback.question_hash('Hm?')$$, 'ran'),
+    ('wilson_interval', 'analyst', $$SELECT slm_feedback.wilson_interval(1, 2)$$, 'ran'),
+    ('rollup', 'admin', $$CALL slm_feedback.rollup()$$, '25001'),
+    ('rebuild', 'admin', $$CALL slm_feedback.rebuild('2026-01-01', '2026-01-02')$$, '25001'),
+    ('set_time_zone', 'admin', $$SELECT slm_feedback.set_time_zone('Europe/Berlin')$$, 'ran'),
+    ('grant_access', 'admin', $$SELECT slm_feedback.grant_access('slm_attack_app', 'app')$$, 'ran'),
+    ('revoke_access', 'admin', $$SELECT slm_feedback.revoke_access('slm_attack_nobody')$$, 'ran'),
+    ('set_min_group_users', 'admin', $$SELECT slm_feedback.set_min_group_users(0)$$, 'ran'),
+    ('set_user_id_policy', 'admin', $$SELECT slm_feedback.set_user_id_policy('drop')$$, 'ran'),
+    ('user_id_report', 'admin', $$SELECT * FROM slm_feedback.user_id_report()$$, 'ran'),
+    ('convert_queries_batch', 'admin', $$SELECT * FROM slm_feedback.convert_queries_batch('-infinity', 10)$$, 'ran'),
+    ('convert_feedback_batch', 'admin', $$SELECT * FROM slm_feedback.convert_feedback_batch('-infinity', 10)$$, 'ran'),
+    ('forget_frozen_users', 'admin', $$SELECT slm_feedback.forget_frozen_users()$$, 'ran'),
+    ('audit_conversion', 'admin', $$SELECT slm_feedback.audit_conversion(1, 2, 3)$$, 'ran'),
+    ('convert_user_ids', 'admin', $$CALL slm_feedback.convert_user_ids()$$, 'ran');
+CREATE ROLE slm_attack_nobody;
+SELECT is(public.slm_attack('slm_attack_' || c.role_name, c.statement), c.outcome, c.routine || ' under shadowed names')
+FROM public.slm_calls c;
+SELECT is_empty($$SELECT DISTINCT a.object_name FROM slm_feedback.object_access() a
+                  WHERE a.kind = 'routine' AND a.object_name NOT IN (SELECT c.routine FROM public.slm_calls c)$$,
+    'every routine that can be granted is attacked');
+-- The procedures that commit, outside a block, under the same path.
+SET search_path = evil, pg_temp, pg_catalog, public;
+SET evil.enabled = 'on';
+CALL slm_feedback.rollup();
+CALL slm_feedback.convert_user_ids();
+RESET evil.enabled;
+RESET search_path;
+SELECT is((SELECT pg_catalog.count(*) FROM evil.trace), 0::int8, 'rollup() and convert_user_ids() bind no planted name');
+
+-- ---- injection: every text argument takes every such value for a value ----
+CREATE TABLE public.slm_injection (value text);
+INSERT INTO public.slm_injection VALUES ($$'; DROP TABLE slm_feedback.feedback; --$$), ($$') OR true --$$), ($$" OR ""="$$), ($$\'; SELECT 1; --$$),
+    ($${"a": "'; DROP TABLE x; --"}$$), ($$$1 || pg_sleep(9)$$), ($$%s %I %L$$), (E'\\000\\377'), ($$x'||(SELECT 1/0)||'$$);
+SELECT is(
+    (SELECT (f.r).comment || (f.r).user_id FROM (SELECT slm_feedback.submit_feedback(
+        slm_feedback.record_query(i.value, i.value, i.value || row_number, i.value, i.value, 1, i.value, i.value, error => i.value),
+        NULL, 3, i.value, i.value) AS r) f),
+    i.value || i.value, 'capture keeps the text ' || i.value)
+FROM (SELECT value, row_number() OVER () FROM public.slm_injection WHERE (SELECT slm_feedback.set_user_id_policy('plain')) IS NOT NULL) i;
+SELECT throws_ok(format('SELECT slm_feedback.%s', replace(c.call, '?', quote_literal(i.value))), c.sqlstate, NULL, c.call || ' with ' || i.value)
+FROM public.slm_injection i, (VALUES ('set_time_zone(?)', '22023'), ('set_user_id_policy(?)', '22023'),
+    ('report_top_questions(order_by => ?)', '22023'), ('grant_access(''slm_attack_app'', ?)', '22023')) c (call, sqlstate);
+-- regrole takes a quoted name only
+CREATE ROLE "slm_attack_x; DROP TABLE slm_feedback.feedback; --";
+SELECT lives_ok($$SELECT slm_feedback.grant_access('"slm_attack_x; DROP TABLE slm_feedback.feedback; --"', 'admin')$$, 'a role with a hostile name');
+SELECT lives_ok($$SELECT slm_feedback.revoke_access('"slm_attack_x; DROP TABLE slm_feedback.feedback; --"')$$, 'and back');
+SELECT lives_ok(format('SELECT * FROM slm_feedback.report_daily(model => %L, prompt_version => %L)', value, value), 'report_daily with ' || value)
+FROM public.slm_injection;
+SELECT lives_ok(format('SELECT * FROM slm_feedback.report_top_questions(model => %L, prompt_version => %L)', value, value), 'report_top_questions with ' || value)
+FROM public.slm_injection;
+SELECT ok(to_regclass('slm_feedback.feedback') IS NOT NULL, 'the tables are still there');
+
+-- ---- an application role reads nothing ----
+SELECT is(public.slm_attack('slm_attack_app', s), '42501', s)
+FROM unnest(ARRAY[
+    'SELECT count(x.*) FROM slm_feedback.queries x', 'SELECT 1 FROM slm_feedback.feedback', 'TABLE slm_feedback.daily_metrics',
+    'TABLE slm_feedback.audit_log', 'SELECT * FROM slm_feedback.report_top_questions()', 'SELECT slm_feedback.metrics(NULL, NULL)',
+    'SELECT slm_feedback.stored_user_id(''alice'')', 'SELECT slm_feedback.user_id_forms(''alice'')',
+    'INSERT INTO slm_feedback.queries (request_id) VALUES (''x'')', 'LOCK TABLE slm_feedback.queries',
+    'UPDATE slm_feedback.settings SET user_id_policy = ''plain''', 'SELECT slm_feedback.audit(''x'', ''{}'')',
+    'CREATE TABLE slm_feedback.x ()', 'LOCK TABLE slm_feedback.feedback IN ACCESS EXCLUSIVE MODE', 'SELECT slm_feedback.grant_access(''slm_attack_app'', ''admin'')',
+    'ALTER TABLE slm_feedback.queries DISABLE TRIGGER ALL', 'TRUNCATE slm_feedback.queries CASCADE']) s;
+-- an analyst sees the question's hash, not its text; with texts granted, the text
+CREATE FUNCTION public.slm_questions(role_name text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+BEGIN
+    PERFORM set_config('role', role_name, true);
+    SELECT (count(*) > 0) || ' ' || count(question) INTO result FROM slm_feedback.report_top_questions();
+    PERFORM set_config('role', 'none', true);
+    RETURN result;
+END
+$$;
+SELECT is(public.slm_questions('slm_attack_analyst'), 'true 0', 'an analyst sees questions without their texts');
+SELECT slm_feedback.grant_access('slm_attack_analyst', 'analyst_texts');
+SELECT matches(public.slm_questions('slm_attack_analyst'), 'true [1-9]', 'with analyst_texts, with their texts');
+SELECT slm_feedback.revoke_access('slm_attack_analyst');
+SELECT is(public.slm_attack('slm_attack_analyst', 'SELECT * FROM slm_feedback.report_summary()'), '42501', 'revoked, nothing');
+SELECT throws_ok($$SELECT slm_feedback.revoke_access(current_user::regrole)$$, '22023', NULL, 'the owner cannot lose its rights');
+
+-- ---- the audit log says who ----
+SELECT is((SELECT acting_role::pg_catalog.text FROM slm_feedback.audit_log WHERE action = 'set_user_id_policy' ORDER BY audit_id LIMIT 1),
+          'slm_attack_admin', 'the audit log names the role that acted');
+
+SELECT * FROM finish();
+DROP SCHEMA evil CASCADE;
+DROP EXTENSION slm_feedback CASCADE;
+DROP SCHEMA slm_feedback;
+DROP ROLE slm_attack_app, slm_attack_analyst, slm_attack_admin, slm_attack_nobody, "slm_attack_x; DROP TABLE slm_feedback.feedback; --";
