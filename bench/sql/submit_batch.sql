@@ -1,0 +1,2 @@
+\set n random(0, 99)
+SELECT count(*) FROM raw.feedback_batches b, slm_feedback.submit_feedback_batch(b.batch) WHERE b.n = :n;
