@@ -94,7 +94,7 @@ slm_install_packages() {
 		# Old package lists may name files that the mirror no longer has: once more with new lists.
 		slm_quietly slm_apt_get install --no-install-recommends "${missing[@]}" 2>/dev/null ||
 			{ slm_apt_update && slm_quietly slm_apt_get install --no-install-recommends "${missing[@]}"; }
-	fi || slm_die "could not install ${missing[*]}"
+	fi || slm_die "could not install what is missing; as root, run: apt-get install ${missing[*]}"
 }
 
 # The packages for a server version; with a second argument, those for the tests, too.
@@ -211,6 +211,7 @@ slm_copy_source() {
 	tar -C "$slm_root" -cf - --exclude-vcs --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
 		--exclude=node_modules --exclude=tmp_check --exclude=results . |
 		slm_as_user tar -C "$slm_work/src" -xf - --no-same-owner
+	slm_as_user chmod -R u+w "$slm_work/src"
 }
 
 # Makes the private PostgreSQL: sets PG_CONFIG and slm_bin, and puts its programs first in the path.
@@ -288,5 +289,5 @@ slm_stop_server() {
 }
 
 slm_psql() {
-	slm_as_user "$slm_bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$slm_socket" -p "$slm_port" -U postgres "$@"
+	slm_as_user "$slm_bin/psql" -X -q -P pager=off -v ON_ERROR_STOP=1 -h "$slm_socket" -p "$slm_port" -U postgres "$@"
 }
