@@ -133,6 +133,23 @@ check_exact('killed in a rollup');
 is($node->safe_psql('postgres', 'SELECT status FROM slm_feedback.rollup_runs ORDER BY run_id'),
 	"interrupted\ndone", 'the log tells of the interrupted run');
 
+# The same when all days are final and only marks tell what is left to do.
+$node->safe_psql(
+	'postgres', q{
+	SELECT count(slm_feedback.submit_feedback(request_id, false, user_id => 'late rater'))
+	FROM slm_feedback.queries WHERE created_at::date IN ('2026-02-05', '2026-02-10', '2026-02-15');
+	CREATE TRIGGER brake BEFORE INSERT ON slm_feedback.daily_metrics FOR EACH ROW EXECUTE FUNCTION brake()});
+$rollup = start_psql('rollup_of_marks', 'CALL slm_feedback.rollup();');
+ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"),
+	'the rollup is in the middle of a marked day');
+crash();
+$rollup->finish;
+$node->start;
+is($node->safe_psql('postgres', 'SELECT DISTINCT date FROM slm_feedback.rollup_queue ORDER BY 1'),
+	"2026-02-10\n2026-02-15", 'the marks of the days that were not done are there');
+$node->safe_psql('postgres', 'DROP TRIGGER brake ON slm_feedback.daily_metrics');
+check_exact('killed among marked days');
+
 # --- killed in the middle of batches, with rollups all the time -------------------------------------------
 
 # Three writers: every batch says its number once it is committed. Half of its queries belong to today, half
