@@ -14,6 +14,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 SQL_PARTS = \
 	sql/install_guard.sql \
 	sql/audit_log.sql \
+	sql/version.sql \
 	sql/settings.sql \
 	sql/question.sql \
 	sql/queries.sql \

@@ -19,6 +19,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "settings.h"
+#include "version.h"
 
 /*
  * The table that a capture function is just writing, so that its guard trigger
@@ -124,6 +125,7 @@ slm_check_created_at(TimestampTz created_at, Refusal *why)
 void
 slm_load_arguments(FunctionCallInfo fcinfo, int nfields, CaptureRecord *record)
 {
+	slm_check_arguments(fcinfo, nfields);
 	for (int i = 0; i < nfields; i++)
 	{
 		record->nulls[i] = PG_ARGISNULL(i);

@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "settings.h"
+#include "version.h"
 
 PG_FUNCTION_INFO_V1(slm_settings_changed);
 
@@ -138,8 +139,10 @@ slm_settings(void)
 {
 	while (!settings.valid)
 	{
-		Oid namespace = get_namespace_oid("slm_feedback", false);
+		Oid namespace;
 
+		slm_check_version();
+		namespace = get_namespace_oid("slm_feedback", false);
 		settings.settings_relid = extension_table(namespace, "settings");
 		settings.queries_relid = extension_table(namespace, "queries");
 		settings.feedback_relid = extension_table(namespace, "feedback");
