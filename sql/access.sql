@@ -35,6 +35,7 @@ BEGIN ATOMIC
         ('admin', 'routine', 'rollup'),
         ('admin', 'routine', 'rebuild'),
         ('admin', 'routine', 'set_time_zone'),
+        ('admin', 'routine', 'library_version'),
         ('admin', 'table', 'settings'),
         ('admin', 'table', 'rollup_queue'),
         ('admin', 'table', 'rollup_state'),

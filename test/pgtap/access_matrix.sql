@@ -34,6 +34,7 @@ function wilson_interval(bigint,bigint,double precision)|analyst texts admin
 procedure rollup()|admin
 procedure rebuild(date,date)|admin
 function set_time_zone(text)|admin
+function library_version()|admin
 -- privacy|
 function grant_access(regrole,text)|admin
 function revoke_access(regrole)|admin
