@@ -185,6 +185,7 @@ INSERT INTO public.slm_calls VALUES
     ('rollup', 'admin', $$CALL slm_feedback.rollup()$$, '25001'),
     ('rebuild', 'admin', $$CALL slm_feedback.rebuild('2026-01-01', '2026-01-02')$$, '25001'),
     ('set_time_zone', 'admin', $$SELECT slm_feedback.set_time_zone('Europe/Berlin')$$, 'ran'),
+    ('library_version', 'admin', $$SELECT slm_feedback.library_version()$$, 'ran'),
     ('grant_access', 'admin', $$SELECT slm_feedback.grant_access('slm_attack_app', 'app')$$, 'ran'),
     ('revoke_access', 'admin', $$SELECT slm_feedback.revoke_access('slm_attack_nobody')$$, 'ran'),
     ('set_min_group_users', 'admin', $$SELECT slm_feedback.set_min_group_users(0)$$, 'ran'),
