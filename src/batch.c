@@ -72,7 +72,7 @@ write_feedback(CaptureRecord *record, Refusal *why)
 {
 	if (!slm_check_feedback(record, why))
 		return NULL;
-	if (slm_upsert_feedback(record, false, NULL))
+	if (slm_upsert_feedback(record, NULL))
 		return "submitted";
 	slm_refuse_unknown_request(record->values[FEEDBACK_REQUEST_ID], why);
 	return NULL;
@@ -401,11 +401,9 @@ run_batch(FunctionCallInfo fcinfo, const BatchKind *kind)
 							  ALLOCSET_DEFAULT_SIZES);
 	slm_settings_for_write();
 	caller = slm_become_owner();
-	SPI_connect();
 	if (!process_in_subtransaction(&batch, 0, batch.length - 1, &record,
 								   &error))
 		process_one_by_one(&batch);
-	SPI_finish();
 	slm_become_caller(caller);
 	MemoryContextDelete(batch.row_context);
 	return (Datum) 0;

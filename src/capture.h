@@ -87,12 +87,11 @@ extern void slm_load_arguments(FunctionCallInfo fcinfo, int nfields,
 extern SPIPlanPtr slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs,
 								Oid *types);
 
-/* record_query.c, submit_feedback.c: both must be called with SPI connected */
+/* record_query.c, submit_feedback.c */
 extern bool slm_check_query(CaptureRecord *record, Refusal *why);
 extern bool slm_insert_query(CaptureRecord *record);
 extern bool slm_check_feedback(CaptureRecord *record, Refusal *why);
-extern bool slm_upsert_feedback(CaptureRecord *record, bool want_row,
-								Datum *row);
+extern bool slm_upsert_feedback(CaptureRecord *record, Datum *row);
 extern void slm_refuse_unknown_request(Datum request_id, Refusal *why);
 
 #endif

@@ -45,8 +45,39 @@
 #if PG_VERSION_NUM < 190000
 #include "access/tableam.h"
 #define SO_NONE 0
-#define table_beginscan(rel, snapshot, nkeys, key, flags) \
+#define table_beginscan(rel, snapshot, nkeys, key, flags)                      \
 	table_beginscan(rel, snapshot, nkeys, key)
+#endif
+
+/*
+ * 16 tells ExecInsertIndexTuples whether only summarizing indexes change; 18
+ * tells ExecCheckIndexConstraints about the row's own place and lets a scan
+ * count for EXPLAIN; 19 packs the former's booleans into flags
+ */
+#if PG_VERSION_NUM < 160000
+#define SLM_EXEC_INSERT_INDEX_TUPLES(target, slot, estate, conflict, arbiters) \
+	ExecInsertIndexTuples(target, slot, estate, false, true, conflict, arbiters)
+#elif PG_VERSION_NUM < 190000
+#define SLM_EXEC_INSERT_INDEX_TUPLES(target, slot, estate, conflict, arbiters) \
+	ExecInsertIndexTuples(target, slot, estate, false, true, conflict,         \
+						  arbiters, false)
+#else
+#define SLM_EXEC_INSERT_INDEX_TUPLES(target, slot, estate, conflict, arbiters) \
+	ExecInsertIndexTuples(target, estate, EIIT_NO_DUPE_ERROR, slot, arbiters,  \
+						  conflict)
+#endif
+#if PG_VERSION_NUM < 180000
+#define SLM_EXEC_CHECK_INDEX_CONSTRAINTS(target, slot, estate, conflict,       \
+										 arbiters)                             \
+	ExecCheckIndexConstraints(target, slot, estate, conflict, arbiters)
+#define SLM_INDEX_BEGINSCAN(rel, index, snapshot, nkeys)                       \
+	index_beginscan(rel, index, snapshot, nkeys, 0)
+#else
+#define SLM_EXEC_CHECK_INDEX_CONSTRAINTS(target, slot, estate, conflict,       \
+										 arbiters)                             \
+	ExecCheckIndexConstraints(target, slot, estate, conflict, NULL, arbiters)
+#define SLM_INDEX_BEGINSCAN(rel, index, snapshot, nkeys)                       \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
 #endif
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "direct_insert.h"
 #include "late_marks.h"
 #include "settings.h"
 #include "user_ids.h"
@@ -143,19 +144,51 @@ slm_check_query(CaptureRecord *record, Refusal *why)
 	return true;
 }
 
-/*
- * Write a checked record, as the owner and with SPI connected.  False if the
- * request id is known: the first record stays as it is.
- */
-bool
-slm_insert_query(CaptureRecord *record)
+/* The column that each argument goes to. */
+static const AttrNumber query_columns[QUERY_FIELDS] = {
+	[QUERY_QUERY_TEXT] = Anum_queries_query_text,
+	[QUERY_RESPONSE_TEXT] = Anum_queries_response_text,
+	[QUERY_REQUEST_ID] = Anum_queries_request_id,
+	[QUERY_USER_ID] = Anum_queries_user_id,
+	[QUERY_SESSION_ID] = Anum_queries_session_id,
+	[QUERY_RESPONSE_TIME_MS] = Anum_queries_response_time_ms,
+	[QUERY_MODEL] = Anum_queries_model,
+	[QUERY_PROMPT_VERSION] = Anum_queries_prompt_version,
+	[QUERY_INPUT_TOKENS] = Anum_queries_input_tokens,
+	[QUERY_OUTPUT_TOKENS] = Anum_queries_output_tokens,
+	[QUERY_COST_USD] = Anum_queries_cost_usd,
+	[QUERY_SOURCES_USED] = Anum_queries_sources_used,
+	[QUERY_ERROR] = Anum_queries_error,
+	[QUERY_TAGS] = Anum_queries_tags,
+	[QUERY_METADATA] = Anum_queries_metadata,
+	[QUERY_CREATED_AT] = Anum_queries_created_at,
+};
+
+static bool
+insert_directly(const CaptureRecord *row)
+{
+	DirectTable *table = slm_direct_queries();
+	TupleTableSlot *slot;
+
+	if (table == NULL)
+		return false;
+	slot = slm_direct_slot(table);
+	for (int i = 0; i < QUERY_FIELDS; i++)
+	{
+		slot->tts_values[query_columns[i] - 1] = row->values[i];
+		slot->tts_isnull[query_columns[i] - 1] = row->nulls[i];
+	}
+	return slm_direct_insert(table);
+}
+
+static bool
+insert_by_plan(const CaptureRecord *row)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid types[QUERY_FIELDS];
 	Datum values[QUERY_FIELDS];
 	char nulls[QUERY_FIELDS];
-	bool user_id_null;
-	uint64 inserted;
+	bool inserted;
 
 	if (plan == NULL)
 	{
@@ -165,14 +198,13 @@ slm_insert_query(CaptureRecord *record)
 		types[QUERY_INPUT_TOKENS] = INT4OID;
 		types[QUERY_OUTPUT_TOKENS] = INT4OID;
 	}
-	memcpy(values, record->values, sizeof(values));
-	user_id_null = record->nulls[QUERY_USER_ID];
-	slm_apply_user_id_policy(&values[QUERY_USER_ID], &user_id_null,
-							 USER_ID_FROM_CAPTURE);
 	for (int i = 0; i < QUERY_FIELDS; i++)
-		nulls[i] = record->nulls[i] ? 'n' : ' ';
-	nulls[QUERY_USER_ID] = user_id_null ? 'n' : ' ';
+	{
+		values[i] = row->values[i];
+		nulls[i] = row->nulls[i] ? 'n' : ' ';
+	}
 
+	SPI_connect();
 	slm_capturing = slm_settings()->queries_relid;
 	SPI_execute_plan(
 		slm_kept_plan(
@@ -186,11 +218,25 @@ slm_insert_query(CaptureRecord *record)
 			QUERY_FIELDS, types),
 		values, nulls, false, 0);
 	slm_capturing = InvalidOid;
-	inserted = SPI_processed;
+	inserted = SPI_processed > 0;
+	SPI_finish();
+	return inserted;
+}
 
-	if (inserted == 0)
+/*
+ * Write a checked record, as the owner.  False if the request id is known: the
+ * first record stays as it is.
+ */
+bool
+slm_insert_query(CaptureRecord *record)
+{
+	CaptureRecord row = *record;
+
+	slm_apply_user_id_policy(&row.values[QUERY_USER_ID],
+							 &row.nulls[QUERY_USER_ID], USER_ID_FROM_CAPTURE);
+	if (!insert_directly(&row) && !insert_by_plan(&row))
 		return false;
-	slm_note_write(DatumGetTimestampTz(record->values[QUERY_CREATED_AT]));
+	slm_note_write(DatumGetTimestampTz(row.values[QUERY_CREATED_AT]));
 	return true;
 }
 
@@ -211,9 +257,7 @@ slm_record_query(PG_FUNCTION_ARGS)
 
 	slm_settings_for_write();
 	caller = slm_become_owner();
-	SPI_connect();
 	inserted = slm_insert_query(&record);
-	SPI_finish();
 	slm_become_caller(caller);
 
 	if (!inserted)

@@ -172,6 +172,8 @@ slm_settings(void)
 const SlmSettings *
 slm_settings_for_write(void)
 {
+	PreventCommandIfReadOnly("a capture function");
+	PreventCommandIfParallelMode("a capture function");
 	LockRelationOid(slm_settings()->queries_relid, RowExclusiveLock);
 	return slm_settings();
 }

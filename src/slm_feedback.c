@@ -13,6 +13,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "direct_insert.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
 #include "reports.h"
@@ -29,6 +30,7 @@ _PG_init(void)
 	slm_settings_init();
 	slm_late_marks_init();
 	slm_capture_init();
+	slm_direct_insert_init();
 	slm_rollup_init();
 	slm_reports_init();
 	slm_pseudonym_keys_init();

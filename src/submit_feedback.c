@@ -4,9 +4,9 @@
  *		on an answer.
  *
  * An opinion grows: what a call gives replaces what the same person said
- * before, what it leaves out stays.  The query's created_at is copied in the
- * statement that writes the opinion, so that an unknown request writes nothing
- * and a known one costs one look-up.
+ * before, what it leaves out stays.  A first opinion is inserted directly
+ * (direct_insert.c); one that meets an earlier opinion of the same person, or
+ * anything unusual, goes through the kept plan of upsert_by_plan().
  *
  * Operators are named with their schema: the plan is analysed under the
  * caller's search_path.
@@ -20,6 +20,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "direct_insert.h"
 #include "late_marks.h"
 #include "settings.h"
 #include "user_ids.h"
@@ -87,35 +88,67 @@ slm_check_feedback(CaptureRecord *record, Refusal *why)
 }
 
 /*
- * Write a checked opinion, as the owner and with SPI connected.  False if the
- * request is unknown.  With want_row, *row is the opinion as it now stands, a
- * composite that lives in the caller's context.
+ * Insert a first opinion.  False if the executor has to decide, because there
+ * is one already or for a reason of direct_insert.c's.
  */
-bool
-slm_upsert_feedback(CaptureRecord *record, bool want_row, Datum *row)
+static bool
+insert_directly(const CaptureRecord *opinion, TimestampTz now,
+				TimestampTz query_created_at, Datum *row)
+{
+	static const AttrNumber columns[FEEDBACK_FIELDS] = {
+		[FEEDBACK_REQUEST_ID] = Anum_feedback_request_id,
+		[FEEDBACK_IS_HELPFUL] = Anum_feedback_is_helpful,
+		[FEEDBACK_RATING] = Anum_feedback_rating,
+		[FEEDBACK_COMMENT] = Anum_feedback_comment,
+		[FEEDBACK_USER_ID] = Anum_feedback_user_id,
+	};
+	DirectTable *table = slm_direct_feedback();
+	TupleTableSlot *slot;
+
+	if (table == NULL)
+		return false;
+	slot = slm_direct_slot(table);
+	for (int i = 0; i < FEEDBACK_FIELDS; i++)
+	{
+		slot->tts_values[columns[i] - 1] = opinion->values[i];
+		slot->tts_isnull[columns[i] - 1] = opinion->nulls[i];
+	}
+	slot->tts_values[Anum_feedback_created_at - 1] = TimestampTzGetDatum(now);
+	slot->tts_isnull[Anum_feedback_created_at - 1] = false;
+	slot->tts_values[Anum_feedback_updated_at - 1] = TimestampTzGetDatum(now);
+	slot->tts_isnull[Anum_feedback_updated_at - 1] = false;
+	slot->tts_values[Anum_feedback_query_created_at - 1] =
+		TimestampTzGetDatum(query_created_at);
+	slot->tts_isnull[Anum_feedback_query_created_at - 1] = false;
+	if (!slm_direct_insert(table))
+		return false;
+	if (row != NULL)
+		*row = ExecFetchSlotHeapTupleDatum(slot);
+	return true;
+}
+
+/* Insert or merge by the executor.  False if the request is unknown. */
+static bool
+upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
+			   TimestampTz *query_created_at, Datum *row)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid types[FEEDBACK_FIELDS + 1] = {TEXTOID, BOOLOID, INT2OID,
 											 TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum values[FEEDBACK_FIELDS + 1];
 	char nulls[FEEDBACK_FIELDS + 1];
-	TimestampTz query_created_at;
-	bool user_id_null = record->nulls[FEEDBACK_USER_ID];
+	bool known;
 	bool isnull;
 
 	for (int i = 0; i < FEEDBACK_FIELDS; i++)
 	{
-		values[i] = record->values[i];
-		nulls[i] = record->nulls[i] ? 'n' : ' ';
+		values[i] = opinion->values[i];
+		nulls[i] = opinion->nulls[i] ? 'n' : ' ';
 	}
-	slm_apply_user_id_policy(&values[FEEDBACK_USER_ID], &user_id_null,
-							 USER_ID_FROM_CAPTURE);
-	nulls[FEEDBACK_USER_ID] = user_id_null ? 'n' : ' ';
-	values[FEEDBACK_RATING] =
-		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
-	values[FEEDBACK_FIELDS] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[FEEDBACK_FIELDS] = TimestampTzGetDatum(now);
 	nulls[FEEDBACK_FIELDS] = ' ';
 
+	SPI_connect();
 	slm_capturing = slm_settings()->feedback_relid;
 	SPI_execute_plan(
 		slm_kept_plan(
@@ -136,17 +169,49 @@ slm_upsert_feedback(CaptureRecord *record, bool want_row, Datum *row)
 		values, nulls, false, 0);
 	slm_capturing = InvalidOid;
 
-	if (SPI_processed == 0)
+	known = SPI_processed > 0;
+	if (known)
+	{
+		*query_created_at = DatumGetTimestampTz(
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull));
+		if (row != NULL)
+			*row = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
+												   SPI_tuptable->tupdesc, 2,
+												   &isnull),
+									 false, -1);
+	}
+	SPI_finish();
+	return known;
+}
+
+/*
+ * Write a checked opinion, as the owner.  False if the request is unknown.
+ * *row, if wanted, is the opinion as it now stands, a composite in the current
+ * memory context.
+ */
+bool
+slm_upsert_feedback(CaptureRecord *record, Datum *row)
+{
+	CaptureRecord opinion = *record;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz query_created_at;
+	QueryLock lock;
+
+	slm_apply_user_id_policy(&opinion.values[FEEDBACK_USER_ID],
+							 &opinion.nulls[FEEDBACK_USER_ID],
+							 USER_ID_FROM_CAPTURE);
+	opinion.values[FEEDBACK_RATING] =
+		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
+
+	lock =
+		slm_lock_query(opinion.values[FEEDBACK_REQUEST_ID], &query_created_at);
+	if (lock == QUERY_UNKNOWN)
 		return false;
-	query_created_at =
-		DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-	if (want_row)
-		*row =
-			SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0],
-											SPI_tuptable->tupdesc, 2, &isnull),
-							  false, -1);
-	SPI_freetuptable(SPI_tuptable);
+	if ((lock == QUERY_UNSURE ||
+		 !insert_directly(&opinion, now, query_created_at, row)) &&
+		!upsert_by_plan(&opinion, now, &query_created_at, row))
+		return false;
 	slm_note_write(query_created_at);
 	return true;
 }
@@ -170,9 +235,7 @@ slm_submit_feedback(PG_FUNCTION_ARGS)
 
 	slm_settings_for_write();
 	caller = slm_become_owner();
-	SPI_connect();
-	known = slm_upsert_feedback(&record, true, &row);
-	SPI_finish();
+	known = slm_upsert_feedback(&record, &row);
 	slm_become_caller(caller);
 
 	if (!known)

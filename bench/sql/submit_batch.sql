@@ -1,2 +1,1 @@
-\set n random(0, 99)
-SELECT count(*) FROM raw.feedback_batches b, slm_feedback.submit_feedback_batch(b.batch) WHERE b.n = :n;
+SELECT count(*) FROM raw.feedback_batches b, slm_feedback.submit_feedback_batch(b.batch) WHERE b.n = (SELECT nextval('raw.batch_number'));
