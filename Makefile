@@ -29,6 +29,10 @@ SQL_PARTS = \
 	sql/report_access.sql \
 	sql/reports.sql \
 	sql/user_ids.sql \
+	sql/corrections.sql \
+	sql/readable.sql \
+	sql/export_interactions.sql \
+	sql/export_daily_metrics.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

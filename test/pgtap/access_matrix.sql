@@ -22,6 +22,25 @@ function record_queries(jsonb)|app admin
 function submit_feedback(text,boolean,integer,text,text)|app admin
 function submit_feedback_batch(jsonb)|app admin
 function withdraw_feedback(text,text)|app admin
+function submit_correction(text,text,text,text)|app admin
+function withdraw_corrections(text,text)|app admin
+-- exports|
+function export_interactions(date,date,text,text,boolean)|analyst texts admin
+function export_interactions_jsonl(date,date,text,text)|analyst texts admin
+function export_daily_metrics(date,date)|analyst texts admin
+function export_daily_metrics_jsonl(date,date)|analyst texts admin
+function export_from(date,date)|analyst texts admin
+function export_until(date,date)|analyst texts admin
+function export_live_days(date,date)|analyst texts admin
+function export_live_metrics(date,date)|analyst texts admin
+function max_staleness()|analyst texts admin
+function plain_cell(text)|analyst texts admin
+view readable_queries|analyst texts admin
+view readable_feedback|analyst texts admin
+view readable_corrections|analyst texts admin
+view readable_daily_metrics|analyst texts admin
+view interactions|analyst texts admin
+table corrections|texts admin
 -- reports|
 function report_daily(date,date,text,text)|analyst texts admin
 function report_models(date,date,boolean)|analyst texts admin
@@ -60,7 +79,6 @@ function check_choice(text,text,text[])|-
 function report_range(date,date)|-
 function live_days(date,date)|-
 function metrics(date,date)|-
-function max_staleness()|-
 function day_metrics(date)|-
 function day_of(timestamp with time zone)|-
 function day_start(date)|-

@@ -1,0 +1,40 @@
+-- corrections: better answers, written by people. Several an answer; the same words of the same person are
+-- one, so that a repeated call writes nothing twice. They stand beside feedback and enter no metrics.
+CREATE TABLE slm_feedback.corrections (
+    request_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C",
+    corrected_text text NOT NULL,
+    note text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    text_hash bigint GENERATED ALWAYS AS (hashtextextended(corrected_text COLLATE "C", 0)) STORED,
+    CONSTRAINT corrections_request_id_fkey FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE,
+    CONSTRAINT corrections_key UNIQUE NULLS NOT DISTINCT (request_id, user_id, text_hash),
+    CONSTRAINT corrections_user_id_length CHECK (octet_length(user_id) BETWEEN 1 AND 255)
+);
+COMMENT ON TABLE slm_feedback.corrections IS
+'Better answers to recorded questions, as people wrote them: training pairs with the answer that they correct. Written by submit_correction().';
+COMMENT ON COLUMN slm_feedback.corrections.request_id IS 'The answer that is corrected: queries.request_id.';
+COMMENT ON COLUMN slm_feedback.corrections.user_id IS 'Who wrote the correction, as the user-id policy stores it; null for anonymous ones.';
+COMMENT ON COLUMN slm_feedback.corrections.corrected_text IS 'The better answer, whole; empty once retention has removed the texts.';
+COMMENT ON COLUMN slm_feedback.corrections.note IS 'What was wrong, in the person''s words; null if nothing was said.';
+COMMENT ON COLUMN slm_feedback.corrections.created_at IS 'When the correction was submitted first.';
+COMMENT ON COLUMN slm_feedback.corrections.text_hash IS 'A hash of corrected_text: one correction a person, answer and text.';
+SELECT pg_catalog.pg_extension_config_dump('slm_feedback.corrections', '');
+
+CREATE FUNCTION slm_feedback.submit_correction(
+    request_id text,
+    corrected_text text,
+    user_id text DEFAULT NULL,
+    note text DEFAULT NULL
+) RETURNS slm_feedback.corrections
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_submit_correction';
+COMMENT ON FUNCTION slm_feedback.submit_correction IS
+'Stores a better answer to a recorded question and returns it as stored. An answer can have several corrections, also of one person; the same text again only replaces the note, if one is given. Errors: PT404 unknown request, 22004 no request id or no text, 22001 over-long value, 22023 empty id or text.';
+
+CREATE FUNCTION slm_feedback.withdraw_corrections(
+    request_id text,
+    user_id text DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_withdraw_corrections';
+COMMENT ON FUNCTION slm_feedback.withdraw_corrections IS
+'Removes all corrections of a person (null: the anonymous ones) to an answer; returns how many there were. Errors: PT404 unknown request, 22004 no request id.';
