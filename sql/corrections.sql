@@ -21,6 +21,14 @@ COMMENT ON COLUMN slm_feedback.corrections.created_at IS 'When the correction wa
 COMMENT ON COLUMN slm_feedback.corrections.text_hash IS 'A hash of corrected_text: one correction a person, answer and text.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.corrections', '');
 
+CREATE FUNCTION slm_feedback.guard_corrections() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_guard_corrections';
+COMMENT ON FUNCTION slm_feedback.guard_corrections() IS
+'Trigger of corrections: applies the user-id policy to direct writes. Errors: 0A000 for a changed request_id.';
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON slm_feedback.corrections
+    FOR EACH ROW EXECUTE FUNCTION slm_feedback.guard_corrections();
+ALTER TABLE slm_feedback.corrections ENABLE ALWAYS TRIGGER guard;
+
 CREATE FUNCTION slm_feedback.submit_correction(
     request_id text,
     corrected_text text,

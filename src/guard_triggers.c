@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(slm_guard_queries);
 PG_FUNCTION_INFO_V1(slm_guard_feedback);
+PG_FUNCTION_INFO_V1(slm_guard_corrections);
 PG_FUNCTION_INFO_V1(slm_guard_truncate);
 
 static TriggerData *
@@ -204,6 +205,23 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 										&value, &(bool){false});
 		slm_note_write(query_created_at);
 	}
+	return PointerGetDatum(with_stored_user_id(trigger, row));
+}
+
+/* Corrections: user ids follow the policy, whoever writes them. */
+Datum
+slm_guard_corrections(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = trigger_data(fcinfo, "guard_corrections");
+	HeapTuple row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)
+						? trigger->tg_newtuple
+						: trigger->tg_trigtuple;
+
+	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
+		return PointerGetDatum(row);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		!same_text(trigger, "request_id"))
+		refuse_change(trigger, "request_id");
 	return PointerGetDatum(with_stored_user_id(trigger, row));
 }
 

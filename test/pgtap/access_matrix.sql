@@ -87,6 +87,7 @@ function today()|-
 function days_to_roll_up()|-
 function days_with_queries(date,date)|-
 function guard_feedback()|-
+function guard_corrections()|-
 function guard_queries()|-
 function guard_truncate()|-
 function settings_changed()|-
