@@ -96,7 +96,6 @@ slm_submit_correction(PG_FUNCTION_ARGS)
 
 	caller = slm_become_owner();
 	SPI_connect();
-	slm_capturing = slm_settings()->corrections_relid;
 	SPI_execute_plan(
 		slm_kept_plan(&plan,
 					  "INSERT INTO slm_feedback.corrections AS c (request_id, "
@@ -109,7 +108,6 @@ slm_submit_correction(PG_FUNCTION_ARGS)
 					  "RETURNING c",
 					  CORRECTION_FIELDS + 1, types),
 		values, nulls, false, 0);
-	slm_capturing = InvalidOid;
 	known = SPI_processed > 0;
 	if (known)
 		row =

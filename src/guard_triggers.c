@@ -217,8 +217,6 @@ slm_guard_corrections(PG_FUNCTION_ARGS)
 						? trigger->tg_newtuple
 						: trigger->tg_trigtuple;
 
-	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
-		return PointerGetDatum(row);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 		!same_text(trigger, "request_id"))
 		refuse_change(trigger, "request_id");

@@ -146,7 +146,6 @@ slm_settings(void)
 		settings.settings_relid = extension_table(namespace, "settings");
 		settings.queries_relid = extension_table(namespace, "queries");
 		settings.feedback_relid = extension_table(namespace, "feedback");
-		settings.corrections_relid = extension_table(namespace, "corrections");
 
 		/* An invalidation that arrives while we read makes us read again. */
 		settings.valid = true;

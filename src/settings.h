@@ -26,7 +26,6 @@ typedef struct SlmSettings
 	Oid settings_relid;
 	Oid queries_relid;
 	Oid feedback_relid;
-	Oid corrections_relid;
 	Oid owner; /* of the extension's tables: capture runs as this role */
 	pg_tz *time_zone;
 	UserIdPolicy user_id_policy;
