@@ -189,15 +189,46 @@ slm_make_work() {
 	cd "$slm_work"
 }
 
+# The processes that this one has started and that still run, and theirs.
+slm_descendants() {
+	perl -e '
+		my ($top, %children) = shift;
+		my $parent = getppid;
+		for my $file (glob "/proc/[0-9]*/stat") {
+			open my $stat, "<", $file or next;
+			my $line = <$stat> // next;
+			push @{$children{$2}}, $1 if $line =~ /^(\d+) \(.*\) [^Z] (\d+) /s && $1 != $$ && $1 != $parent;
+		}
+		my @found = @{$children{$top} // []};
+		push @found, @{$children{$_} // []} for @found;
+		print "@found";' $$
+}
+
+# After an interrupt tests may still run in the background: they stop their own servers when told to end.
+slm_end_descendants() {
+	local pids try
+	pids=$(slm_descendants)
+	[ -n "$pids" ] || return 0
+	kill $pids 2>/dev/null || true
+	for try in {1..100}; do
+		pids=$(slm_descendants)
+		[ -n "$pids" ] || return 0
+		sleep 0.1
+	done
+	kill -KILL $pids 2>/dev/null || true
+}
+
 # Stops the servers, keeps the logs if anything failed, and removes everything else.
 slm_cleanup() {
 	local status=$? directory
-	trap - EXIT INT TERM HUP
+	trap - EXIT
+	trap '' INT TERM HUP
+	slm_end_descendants
 	for directory in ${slm_servers[@]+"${slm_servers[@]}"}; do
 		slm_stop_server "$directory" immediate
 	done
 	cd /
-	if [ $status -ne 0 ] && [ $status -ne 130 ] && [ -n "$(ls "$slm_work/log" 2>/dev/null)" ]; then
+	if [ $status -ne 0 ] && [ $status -lt 128 ] && [ -n "$(ls "$slm_work/log" 2>/dev/null)" ]; then
 		rm -rf "$slm_work"/{pg,home,data,server*}
 		[ -n "${slm_quiet_cleanup:-}" ] || printf '%s\n' "-- the logs are in $slm_work/log" >&2
 	else
