@@ -14,6 +14,7 @@ BEGIN
     FROM generate_series(1, 50) i;
 END
 $$;
+SET client_min_messages = warning;
 SET slm_feedback.direct_insert = off;
 SELECT pg_temp.fill();
 CREATE TEMP TABLE by_executor AS SELECT q::text AS q, f.is_helpful, f.rating, f.comment, f.sentiment, f.user_id, f.query_created_at
