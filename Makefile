@@ -33,6 +33,7 @@ SQL_PARTS = \
 	sql/readable.sql \
 	sql/export_interactions.sql \
 	sql/export_daily_metrics.sql \
+	sql/dashboard.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -57,6 +58,23 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) slm_feedback.control
 	printf '%s\n' '\echo Use "CREATE EXTENSION slm_feedback CASCADE" to load this file. \quit' > $@.tmp
 	cat $(SQL_PARTS) >> $@.tmp
 	mv $@.tmp $@
+
+# The dashboard's page: built where npm is there and can fetch what it needs, carried by a release archive.
+# Without it everything works but dashboard(), which says so.
+DASHBOARD = dashboard/dist/slm_feedback--dashboard.html
+ifneq ($(shell command -v npm 2>/dev/null),)
+all: $(DASHBOARD)
+$(DASHBOARD): $(shell find dashboard/src -type f) $(wildcard dashboard/*.json dashboard/*.js dashboard/*.html)
+	cd dashboard && npm ci --silent --no-update-notifier && npm run --silent build -- --logLevel warn || \
+		echo 'warning: the dashboard page was not built'
+endif
+install: install-dashboard
+install-dashboard: | installdirs
+	test ! -f $(DASHBOARD) || $(INSTALL_DATA) $(DASHBOARD) '$(DESTDIR)$(datadir)/extension/'
+uninstall: uninstall-dashboard
+uninstall-dashboard:
+	rm -f '$(DESTDIR)$(datadir)/extension/$(notdir $(DASHBOARD))'
+.PHONY: install-dashboard uninstall-dashboard
 
 # Every object depends on every header: there are few, and a stale struct is worse than a rebuild.
 $(OBJS): $(wildcard src/*.h) slm_feedback.control

@@ -14,6 +14,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "direct_insert.h"
+#include "dashboard.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
 #include "reports.h"
@@ -34,5 +35,6 @@ _PG_init(void)
 	slm_rollup_init();
 	slm_reports_init();
 	slm_pseudonym_keys_init();
+	slm_dashboard_init();
 	MarkGUCPrefixReserved("slm_feedback");
 }
