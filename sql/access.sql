@@ -25,6 +25,7 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'report_models'),
         ('analyst', 'routine', 'report_summary'),
         ('analyst', 'routine', 'report_top_questions'),
+        ('analyst', 'routine', 'dashboard'),
         -- arithmetic on the caller's own values
         ('analyst', 'routine', 'normalize_question'),
         ('analyst', 'routine', 'question_hash'),
@@ -59,6 +60,10 @@ BEGIN ATOMIC
         ('admin', 'table', 'rollup_queue'),
         ('admin', 'table', 'rollup_state'),
         ('admin', 'table', 'rollup_runs'),
+        ('admin', 'routine', 'write_dashboard'),
+        ('admin', 'routine', 'refresh_dashboard_questions'),
+        ('admin', 'table', 'dashboard_questions'),
+        ('admin', 'table', 'dashboard_questions_state'),
         -- privacy
         ('admin', 'routine', 'grant_access'),
         ('admin', 'routine', 'revoke_access'),

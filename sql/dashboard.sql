@@ -181,10 +181,11 @@ BEGIN ATOMIC
            CASE WHEN (m.model IS NULL AND m.prompt_version IS NULL)
                      OR (m.date > to_date - 92 AND m.model IS NOT NULL AND m.prompt_version IS NOT NULL)
                THEN m.hourly_queries END
-    FROM slm_feedback.metrics(from_date, to_date) m;
+    FROM slm_feedback.metrics(from_date, to_date) m
+    WHERE slm_feedback.shows_group(m.unique_users);
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_rows(date, date) IS
-'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar; hourly_queries only over all models, and by model and prompt version for the last 92 days.';
+'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';
 
 CREATE FUNCTION slm_feedback.dashboard_ranges(from_date date, to_date date) RETURNS json
     LANGUAGE sql STABLE
@@ -196,11 +197,11 @@ BEGIN ATOMIC
                  coalesce(round(hll_cardinality(hll_union_agg(m.users))), 0)::bigint AS users,
                  tdigest_percentile(m.response_times, ARRAY[0.5, 0.95, 0.99]) AS times
           FROM slm_feedback.metrics(from_date, to_date) m
-          WHERE m.prompt_version IS NULL OR m.model IS NOT NULL
-          GROUP BY 1, 2) t;
+          GROUP BY 1, 2) t
+    WHERE slm_feedback.shows_group(t.users);
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_ranges(date, date) IS
-'What does not add up over days, merged over a range at the levels of report_summary and report_models: unique users and percentiles.';
+'What does not add up over days, merged over a range at every level: unique users and percentiles.';
 
 CREATE FUNCTION slm_feedback.dashboard_operations() RETURNS json
     LANGUAGE sql STABLE

@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "access.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_caller);
@@ -32,15 +33,20 @@ slm_caller(PG_FUNCTION_ARGS)
 }
 
 /* May the caller read the column queries.query_text? */
-Datum
-slm_may_read_texts(PG_FUNCTION_ARGS)
+bool
+slm_caller_may_read_texts(void)
 {
 	Oid queries = slm_settings()->queries_relid;
 	Oid user = GetOuterUserId();
 	AttrNumber column = get_attnum(queries, "query_text");
 
-	PG_RETURN_BOOL(pg_class_aclcheck(queries, user, ACL_SELECT) ==
-					   ACLCHECK_OK ||
-				   pg_attribute_aclcheck(queries, column, user, ACL_SELECT) ==
-					   ACLCHECK_OK);
+	return pg_class_aclcheck(queries, user, ACL_SELECT) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck(queries, column, user, ACL_SELECT) ==
+			   ACLCHECK_OK;
+}
+
+Datum
+slm_may_read_texts(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(slm_caller_may_read_texts());
 }

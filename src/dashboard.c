@@ -29,7 +29,6 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "tcop/dest.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -37,9 +36,9 @@
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "access.h"
 #include "compat.h"
 #include "dashboard.h"
 #include "settings.h"
@@ -825,12 +824,14 @@ timestamp_text(TimestampTz at)
 
 /*
  * Where the questions of the page come from: nowhere without the right to
- * read texts; for a small database straight from the raw rows; else from what
+ * read texts, or where small groups are not shown (a day of a question is
+ * one); for a small database straight from the raw rows; else from what
  * refresh_dashboard_questions() has chosen.
  */
 typedef enum QuestionSource
 {
 	QUESTIONS_DENIED,
+	QUESTIONS_SUPPRESSED,
 	QUESTIONS_MISSING,
 	QUESTIONS_LIVE,
 	QUESTIONS_STORED
@@ -848,6 +849,12 @@ read_questions(Document *page, bool allowed, DateADT *first, DateADT *last,
 
 	if (!allowed)
 		return QUESTIONS_DENIED;
+	if (SPI_execute("SELECT slm_feedback.shows_group(0)", true, 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not read the smallest group");
+	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+									SPI_tuptable->tupdesc, 1, &isnull)))
+		return QUESTIONS_SUPPRESSED;
 	for (int i = 0; i < page->nrows; i++)
 		newest = Max(newest, page->rows[i].day);
 	for (int i = 0; i < page->nrows; i++)
@@ -984,7 +991,9 @@ append_document(Document *page, StringInfo out, DateADT from_date,
 						 computed_at);
 	else
 		appendStringInfo(out, ",\"questions\":{\"state\":\"%s\"}",
-						 source == QUESTIONS_DENIED ? "denied" : "missing");
+						 source == QUESTIONS_DENIED		  ? "denied"
+						 : source == QUESTIONS_SUPPRESSED ? "suppressed"
+														  : "missing");
 
 	appendStringInfoString(out, ",\"operations\":");
 	append_query(page, out, "SELECT slm_feedback.dashboard_operations()", 0,
@@ -1060,17 +1069,6 @@ make_page(StringInfo out, MemoryContext context, DateADT from_date,
 	appendStringInfoString(out, mark + strlen(PAGE_MARK));
 }
 
-/* Whether the current user may read the texts of questions. */
-static bool
-may_read_questions(void)
-{
-	Oid relid = slm_settings()->queries_relid;
-
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		   pg_attribute_aclcheck(relid, get_attnum(relid, "query_text"),
-								 GetUserId(), ACL_SELECT) == ACLCHECK_OK;
-}
-
 /*
  * dashboard(from_date, to_date, refresh_seconds, title) returns the page.
  */
@@ -1087,7 +1085,7 @@ slm_dashboard(PG_FUNCTION_ARGS)
 	int refresh_seconds = PG_ARGISNULL(2) ? 3600 : PG_GETARG_INT32(2);
 	char *title = PG_ARGISNULL(3) ? "Feedback dashboard"
 								  : text_to_cstring(PG_GETARG_TEXT_PP(3));
-	bool questions_allowed = may_read_questions();
+	bool questions_allowed = slm_caller_may_read_texts();
 	StringInfoData out;
 	SlmCaller caller;
 

@@ -43,7 +43,7 @@ export interface MergedRow {
 }
 
 export interface Questions {
-    state: 'ready' | 'denied' | 'missing';
+    state: 'ready' | 'denied' | 'suppressed' | 'missing';
     computed_at?: string;
     from?: string;
     to?: string;

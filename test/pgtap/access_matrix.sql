@@ -49,7 +49,10 @@ function report_top_questions(date,date,integer,text,text,text)|analyst texts ad
 function normalize_question(text)|analyst texts admin
 function question_hash(text)|analyst texts admin
 function wilson_interval(bigint,bigint,double precision)|analyst texts admin
+function dashboard(date,date,integer,text)|analyst texts admin
 -- operation|
+function write_dashboard()|admin
+function refresh_dashboard_questions()|admin
 procedure rollup()|admin
 procedure rebuild(date,date)|admin
 function set_time_zone(text)|admin
@@ -75,6 +78,10 @@ function stored_user_id(text)|-
 function user_id_kind(text)|-
 function user_id_forms(text)|-
 function new_erased_user_id()|-
+function choose_dashboard_questions(date,integer,integer)|-
+function dashboard_rows(date,date)|-
+function dashboard_ranges(date,date)|-
+function dashboard_operations()|-
 function check_choice(text,text,text[])|-
 function report_range(date,date)|-
 function live_days(date,date)|-
@@ -110,6 +117,8 @@ table settings|admin
 table rollup_queue|admin
 table rollup_state|admin
 table rollup_runs|admin
+table dashboard_questions|admin
+table dashboard_questions_state|admin
 table audit_log|admin
 sequence rollup_runs_run_id_seq|-
 sequence audit_log_audit_id_seq|-

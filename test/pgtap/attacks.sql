@@ -179,6 +179,10 @@ INSERT INTO public.slm_calls VALUES
     ('report_models', 'analyst', $$SELECT * FROM slm_feedback.report_models()$$, 'ran'),
     ('report_summary', 'analyst', $$SELECT * FROM slm_feedback.report_summary()$$, 'ran'),
     ('report_top_questions', 'analyst', $$SELECT * FROM slm_feedback.report_top_questions(order_by => 'asked')$$, 'ran'),
+    ('dashboard', 'analyst', $$SELECT slm_feedback.dashboard()$$, 
+        -- the page is there only where npm was when the extension was built
+        (SELECT CASE WHEN pg_catalog.pg_stat_file(pg_catalog.concat(c.setting, '/extension/slm_feedback--dashboard.html'), true) IS NULL THEN '58P01' ELSE 'ran' END
+         FROM pg_catalog.pg_config() c WHERE c.name OPERATOR(pg_catalog.=) 'SHAREDIR')),
     ('normalize_question', 'analyst', $$SELECT slm_feedback.normalize_question('Hm?')$$, 'ran'),
     ('question_hash', 'analyst', $$SELECT slm_feedback.question_hash('Hm?')$$, 'ran'),
     ('wilson_interval', 'analyst', $$SELECT slm_feedback.wilson_interval(1, 2)$$, 'ran'),
@@ -194,6 +198,8 @@ INSERT INTO public.slm_calls VALUES
     ('export_live_metrics', 'analyst', $$SELECT * FROM slm_feedback.export_live_metrics(NULL, NULL)$$, 'ran'),
     ('max_staleness', 'analyst', $$SELECT slm_feedback.max_staleness()$$, 'ran'),
     ('plain_cell', 'analyst', $$SELECT slm_feedback.plain_cell('=1')$$, 'ran'),
+    ('write_dashboard', 'admin', $$SELECT slm_feedback.write_dashboard()$$, '55000'),
+    ('refresh_dashboard_questions', 'admin', $$SELECT slm_feedback.refresh_dashboard_questions()$$, 'ran'),
     ('rollup', 'admin', $$CALL slm_feedback.rollup()$$, '25001'),
     ('rebuild', 'admin', $$CALL slm_feedback.rebuild('2026-01-01', '2026-01-02')$$, '25001'),
     ('set_time_zone', 'admin', $$SELECT slm_feedback.set_time_zone('Europe/Berlin')$$, 'ran'),

@@ -97,6 +97,9 @@ export function questions(context: Context): HTMLElement[] {
         return told('Questions are not shown here', 'This page was made for somebody who may not read the texts of questions.',
             'A role with access to texts sees them; for the page that the server writes to a file, the setting slm_feedback.dashboard_file_questions decides.');
     }
+    if (of.state === 'suppressed') {
+        return told('Questions are not shown here', 'Groups of few users are left out of reports, and a question of one day is such a group. report_top_questions() shows the questions that enough people have asked.');
+    }
     if (of.state === 'missing') {
         return told('Questions have not been chosen yet', 'The background worker and run_jobs() choose them after each rollup. Or run: SELECT slm_feedback.refresh_dashboard_questions();');
     }

@@ -1,0 +1,10 @@
+/*
+ * access.h
+ *		What the caller of a function may see.
+ */
+#ifndef SLM_ACCESS_H
+#define SLM_ACCESS_H
+
+extern bool slm_caller_may_read_texts(void);
+
+#endif
