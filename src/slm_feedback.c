@@ -13,8 +13,8 @@
 
 #include "capture.h"
 #include "compat.h"
-#include "direct_insert.h"
 #include "dashboard.h"
+#include "direct_insert.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
 #include "reports.h"
