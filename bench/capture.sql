@@ -34,7 +34,7 @@ $$;
 -- Batches of 1,000 for the batch functions: each is used once, as first opinions are.
 CREATE SEQUENCE raw.batch_number;
 CREATE TABLE raw.feedback_batches AS
-SELECT b AS n, jsonb_agg(jsonb_build_object('request_id', 'bench-' || lpad((:rows - (b * 1000 + i) % (:rows / 365))::text, 10, '0'),
+SELECT b AS n, jsonb_agg(jsonb_build_object('request_id', 'bench-' || lpad((:rows - (b * 1000 + i) % (:rows / :days))::text, 10, '0'),
     'user_id', 'batch-' || b || '-' || i, 'is_helpful', i % 5 > 0, 'rating', 1 + i % 5)) AS batch
 FROM generate_series(1, 1500) b, generate_series(1, 1000) i GROUP BY b;
 ALTER TABLE raw.feedback_batches ADD PRIMARY KEY (n);

@@ -1,4 +1,4 @@
--- Rows for the benchmarks: :rows queries over 365 days up to today, a fifth of them with feedback, loaded by
+-- Rows for the benchmarks: :rows queries over :days days up to today, a fifth of them with feedback, loaded by
 -- plain INSERT … SELECT through the guard triggers. Plausible sizes: a question of about 60 characters, an
 -- answer of about 400, five models, three prompt versions, 20,000 users.
 \set ON_ERROR_STOP on
@@ -9,7 +9,7 @@ INSERT INTO slm_feedback.queries (request_id, query_text, response_text, created
 SELECT 'bench-' || lpad(i::text, 10, '0'),
        'How do I change setting ' || (i::bigint * 7919 % 50000) || ' of the product that I bought last year?',
        repeat('Open the settings, choose the entry and press the button twice. ', 6) || i,
-       least(now() - interval '1 second', date_trunc('day', now()) - interval '364 days' + i * (interval '365 days' / :rows)),
+       least(now() - interval '1 second', date_trunc('day', now()) - (:days - 1) * interval '1 day' + i * (:days * interval '1 day' / :rows)),
        'user-' || (i::bigint * 31 % 20000), 'session-' || (i / 5),
        (200 + 2000 * random() * random())::integer,
        'model-' || (i % 5), 'v' || (i % 3), (50 + i % 200)::integer, (100 + i % 700)::integer, (i % 100) * 0.00001
