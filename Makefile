@@ -34,6 +34,8 @@ SQL_PARTS = \
 	sql/export_interactions.sql \
 	sql/export_daily_metrics.sql \
 	sql/dashboard.sql \
+	sql/training.sql \
+	sql/export_training.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -34,6 +34,20 @@ function export_until(date,date)|analyst texts admin
 function export_live_days(date,date)|analyst texts admin
 function export_live_metrics(date,date)|analyst texts admin
 function max_staleness()|analyst texts admin
+function export_sft(text,date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin
+function export_kto(date,date,text,text,double precision,integer,boolean,text)|analyst texts admin
+function export_dpo(date,date,text,text,double precision,integer,boolean,text,integer)|analyst texts admin
+function export_openai(text,date,date,text,text,double precision,integer,boolean,text,boolean,integer)|analyst texts admin
+function export_sft_report(date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin
+function export_kto_report(date,date,text,text,double precision,integer,boolean,text)|analyst texts admin
+function export_dpo_report(date,date,text,text,double precision,integer,boolean,text,integer)|analyst texts admin
+function training_split(bigint)|analyst texts admin
+function training_answers(date,date,text,text,double precision,integer,text)|analyst texts admin
+function training_corrections(date,date,text,text,text)|analyst texts admin
+function training_examples(date,date,text,text,double precision,integer,boolean,text,boolean,boolean)|analyst texts admin
+function training_pairs(date,date,text,text,double precision,integer,integer,text)|analyst texts admin
+function messages(text,text)|analyst texts admin
+function check_choice(text,text,text[])|analyst texts admin
 function plain_cell(text)|analyst texts admin
 view readable_queries|analyst texts admin
 view readable_feedback|analyst texts admin
@@ -82,7 +96,6 @@ function choose_dashboard_questions(date,integer,integer)|-
 function dashboard_rows(date,date)|-
 function dashboard_ranges(date,date)|-
 function dashboard_operations()|-
-function check_choice(text,text,text[])|-
 function report_range(date,date)|-
 function live_days(date,date)|-
 function metrics(date,date)|-
