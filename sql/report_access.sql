@@ -5,10 +5,7 @@ COMMENT ON FUNCTION slm_feedback.may_read_texts() IS
 'Whether the role that the session acts as may read queries.query_text: reports show texts only then.';
 
 CREATE FUNCTION slm_feedback.shows_group(users bigint) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(users, 0) >= coalesce((SELECT s.min_group_users FROM slm_feedback.settings s), 0);
-END;
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_shows_group';
 COMMENT ON FUNCTION slm_feedback.shows_group(bigint) IS
 'Whether reports show a row of so many users: the setting min_group_users decides.';
 

@@ -22,6 +22,7 @@
 
 PG_FUNCTION_INFO_V1(slm_caller);
 PG_FUNCTION_INFO_V1(slm_may_read_texts);
+PG_FUNCTION_INFO_V1(slm_shows_group);
 
 Datum
 slm_caller(PG_FUNCTION_ARGS)
@@ -49,4 +50,13 @@ Datum
 slm_may_read_texts(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(slm_caller_may_read_texts());
+}
+
+/* shows_group(users): may a report show a row of so many users? */
+Datum
+slm_shows_group(PG_FUNCTION_ARGS)
+{
+	int64 users = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
+
+	PG_RETURN_BOOL(users >= slm_settings()->min_group_users);
 }

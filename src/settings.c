@@ -16,6 +16,7 @@
 #include "access/tableam.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -104,6 +105,22 @@ find_policy(const char *name)
 	return USER_ID_PLAIN;
 }
 
+/* A column of the settings row, found by its name: none of them is null. */
+static Datum
+setting(TupleTableSlot *slot, const char *column)
+{
+	int attnum = SPI_fnumber(slot->tts_tupleDescriptor, column);
+	bool isnull;
+
+	if (attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of slm_feedback.settings is missing",
+						column),
+				 errhint("Run ALTER EXTENSION slm_feedback UPDATE.")));
+	return slot_getattr(slot, attnum, &isnull);
+}
+
 static void
 read_settings_row(SlmSettings *into)
 {
@@ -114,15 +131,14 @@ read_settings_row(SlmSettings *into)
 
 	into->time_zone = pg_tzset("UTC");
 	into->user_id_policy = USER_ID_PLAIN;
+	into->min_group_users = 0;
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool isnull;
-		Datum value;
-
-		value = slot_getattr(slot, Anum_settings_time_zone, &isnull);
-		into->time_zone = find_time_zone(TextDatumGetCString(value));
-		value = slot_getattr(slot, Anum_settings_user_id_policy, &isnull);
-		into->user_id_policy = find_policy(TextDatumGetCString(value));
+		into->time_zone =
+			find_time_zone(TextDatumGetCString(setting(slot, "time_zone")));
+		into->user_id_policy =
+			find_policy(TextDatumGetCString(setting(slot, "user_id_policy")));
+		into->min_group_users = DatumGetInt32(setting(slot, "min_group_users"));
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -9,10 +9,6 @@
 #include "pgtime.h"
 #include "utils/date.h"
 
-/* Attribute numbers of slm_feedback.settings. */
-#define Anum_settings_time_zone 2
-#define Anum_settings_user_id_policy 3
-
 typedef enum UserIdPolicy
 {
 	USER_ID_PLAIN,
@@ -29,6 +25,7 @@ typedef struct SlmSettings
 	Oid owner; /* of the extension's tables: capture runs as this role */
 	pg_tz *time_zone;
 	UserIdPolicy user_id_policy;
+	int min_group_users; /* reports leave out rows of fewer */
 } SlmSettings;
 
 /* The role and security context to return to after slm_become_owner(). */
