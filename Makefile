@@ -28,6 +28,8 @@ SQL_PARTS = \
 	sql/statistics.sql \
 	sql/report_access.sql \
 	sql/reports.sql \
+	sql/jobs.sql \
+	sql/retention.sql \
 	sql/user_ids.sql \
 	sql/corrections.sql \
 	sql/readable.sql \

@@ -78,6 +78,13 @@ BEGIN ATOMIC
         ('admin', 'routine', 'refresh_dashboard_questions'),
         ('admin', 'table', 'dashboard_questions'),
         ('admin', 'table', 'dashboard_questions_state'),
+        ('admin', 'routine', 'run_jobs'),
+        ('admin', 'routine', 'set_job'),
+        ('admin', 'routine', 'report_jobs'),
+        ('admin', 'routine', 'set_retention'),
+        ('admin', 'table', 'jobs'),
+        ('admin', 'table', 'job_settings'),
+        ('admin', 'table', 'job_runs'),
         -- privacy
         ('admin', 'routine', 'grant_access'),
         ('admin', 'routine', 'revoke_access'),

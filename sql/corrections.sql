@@ -15,7 +15,7 @@ COMMENT ON TABLE slm_feedback.corrections IS
 'Better answers to recorded questions, as people wrote them: training pairs with the answer that they correct. Written by submit_correction().';
 COMMENT ON COLUMN slm_feedback.corrections.request_id IS 'The answer that is corrected: queries.request_id.';
 COMMENT ON COLUMN slm_feedback.corrections.user_id IS 'Who wrote the correction, as the user-id policy stores it; null for anonymous ones.';
-COMMENT ON COLUMN slm_feedback.corrections.corrected_text IS 'The better answer, whole; empty once retention has removed the texts.';
+COMMENT ON COLUMN slm_feedback.corrections.corrected_text IS 'The better answer, whole. A correction is deleted when retention removes the texts of its question.';
 COMMENT ON COLUMN slm_feedback.corrections.note IS 'What was wrong, in the person''s words; null if nothing was said.';
 COMMENT ON COLUMN slm_feedback.corrections.created_at IS 'When the correction was submitted first.';
 COMMENT ON COLUMN slm_feedback.corrections.text_hash IS 'A hash of corrected_text: one correction a person, answer and text.';

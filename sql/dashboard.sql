@@ -144,7 +144,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.refresh_dashboard_questions() IS
-'Chooses anew the questions that the dashboard shows (the most asked and the worst rated of the last 7, 30 and 90 days) and returns how many they are. The work of one pass over 90 days of raw rows; called after each rollup by the worker and run_jobs(). A database of up to 20,000 queries in 90 days needs no call: dashboard() chooses there itself.';
+'Chooses anew the questions that the dashboard shows (the most asked and the worst rated of the last 7, 30 and 90 days) and returns how many they are. The work of one pass over 90 days of raw rows; called every night by the worker and run_jobs(). A database of up to 20,000 queries in 90 days needs no call: dashboard() chooses there itself.';
 
 -- What dashboard() reads. It encodes these rows; see src/dashboard.c.
 CREATE FUNCTION slm_feedback.dashboard_rows(from_date date, to_date date) RETURNS TABLE (

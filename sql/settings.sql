@@ -7,7 +7,9 @@ CREATE TABLE slm_feedback.settings (
     user_id_policy text NOT NULL DEFAULT 'plain' CHECK (user_id_policy IN ('plain', 'pseudonym', 'drop')),
     user_id_policy_since timestamptz,
     redact_at_write boolean NOT NULL DEFAULT false,
-    min_group_users integer NOT NULL DEFAULT 0 CHECK (min_group_users BETWEEN 0 AND 1000)
+    min_group_users integer NOT NULL DEFAULT 0 CHECK (min_group_users BETWEEN 0 AND 1000),
+    retain_rows_days integer CHECK (retain_rows_days > 0),
+    retain_texts_days integer CHECK (retain_texts_days > 0)
 );
 COMMENT ON TABLE slm_feedback.settings IS
 'Settings that belong to the data: no row (all defaults) or one. Change them with the set_ functions, which keep the metrics right.';
@@ -17,6 +19,8 @@ COMMENT ON COLUMN slm_feedback.settings.user_id_policy IS 'How user ids are stor
 COMMENT ON COLUMN slm_feedback.settings.user_id_policy_since IS 'When the user-id policy was last changed; null if never.';
 COMMENT ON COLUMN slm_feedback.settings.redact_at_write IS 'Whether personal data is replaced by placeholders in query_text, response_text and comment before they are stored. Changed by set_redaction().';
 COMMENT ON COLUMN slm_feedback.settings.min_group_users IS 'Reports leave out rows of fewer users than this; 0 leaves out none. Changed by set_min_group_users().';
+COMMENT ON COLUMN slm_feedback.settings.retain_rows_days IS 'Queries and feedback are deleted when the query is this many days old; null (the default) keeps them. Changed by set_retention().';
+COMMENT ON COLUMN slm_feedback.settings.retain_texts_days IS 'Questions, answers and comments are removed when the query is this many days old, and the rest of the row kept; null (the default) keeps them. Changed by set_retention().';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.settings', '');
 
 CREATE FUNCTION slm_feedback.settings_changed() RETURNS trigger

@@ -26,6 +26,14 @@
 #define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
+/* 16 made one ownership check of those of each kind of object */
+#if PG_VERSION_NUM < 160000
+#define SLM_DATABASE_OWNERCHECK(oid, role) pg_database_ownercheck(oid, role)
+#else
+#define SLM_DATABASE_OWNERCHECK(oid, role) \
+	object_ownercheck(DatabaseRelationId, oid, role)
+#endif
+
 /* 17 replaced backend ids by process numbers and moved lxid into vxid */
 #if PG_VERSION_NUM < 170000
 #include "storage/sinvaladt.h"

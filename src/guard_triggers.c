@@ -6,7 +6,8 @@
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
  * created_at; user ids follow the policy (user_ids.c).  Rows that a capture function writes pass through at once: the
- * function has done the same already.
+ * function has done the same already.  So do rows that retention purges: their
+ * days are frozen (retention.c).
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "late_marks.h"
+#include "retention.h"
 #include "settings.h"
 #include "user_ids.h"
 
@@ -120,7 +122,7 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
 													 : trigger->tg_trigtuple;
-	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
+	if (slm_purging || slm_capturing == RelationGetRelid(trigger->tg_relation))
 		return PointerGetDatum(row);
 
 	created_at = timestamp_column(trigger, trigger->tg_trigtuple, "created_at");
@@ -183,7 +185,7 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		row = trigger->tg_newtuple;
-	if (slm_capturing == RelationGetRelid(rel))
+	if (slm_purging || slm_capturing == RelationGetRelid(rel))
 		return PointerGetDatum(row);
 
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

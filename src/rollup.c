@@ -49,6 +49,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "jobs.h"
 #include "rollup.h"
 #include "settings.h"
 
@@ -60,11 +61,16 @@ static int clock_margin = 300; /* seconds */
 /* One run, from its lock to its last day. */
 typedef struct RollupRun
 {
+	MemoryContext context; /* outlives the run's transactions */
 	int64 run_id;
 	TimestampTz oldest_transaction; /* H */
 	bool may_finalize;				/* H is known */
 	DateADT final_limit;			/* no later day becomes final */
 	pg_tz *time_zone;
+	bool zone_changed; /* the run has to start over */
+	DateADT *days;
+	int ndays;
+	int day; /* the one to do, an index into days */
 	int days_done;
 } RollupRun;
 
@@ -141,19 +147,7 @@ oldest_transaction_start(void)
 	return oldest;
 }
 
-/* ---- transactions of a run ---- */
-
-/*
- * End the transaction and start the next, always READ COMMITTED.  The caller's
- * identity is restored first: the new transaction would fall back to the
- * owner's on error.
- */
-static void
-next_transaction(void)
-{
-	SPI_commit();
-	XactIsoLevel = XACT_READ_COMMITTED;
-}
+/* ---- a run's transactions ---- */
 
 static void
 execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *values,
@@ -176,8 +170,9 @@ first_value(bool *isnull)
  * since we hold the lock.
  */
 static void
-begin_run(RollupRun *run)
+begin_run(void *arg)
 {
+	RollupRun *run = arg;
 	static SPIPlanPtr interrupt_plan, trim_plan, state_plan, insert_plan;
 	static Oid types[1] = {TIMESTAMPTZOID};
 	Datum values[1];
@@ -186,6 +181,7 @@ begin_run(RollupRun *run)
 
 	run->oldest_transaction = oldest_transaction_start();
 	run->time_zone = slm_settings()->time_zone;
+	run->zone_changed = false;
 	run->may_finalize = !TIMESTAMP_NOT_FINITE(run->oldest_transaction);
 	if (run->may_finalize)
 		run->final_limit =
@@ -216,8 +212,9 @@ begin_run(RollupRun *run)
 }
 
 static void
-end_run(const RollupRun *run)
+end_run(void *arg)
 {
+	const RollupRun *run = arg;
 	static SPIPlanPtr state_plan, run_plan;
 	static Oid types[2] = {DATEOID, INT8OID};
 	Datum values[2] = {DateADTGetDatum(run->final_limit),
@@ -241,38 +238,39 @@ end_run(const RollupRun *run)
 
 /* ---- days ---- */
 
-static DateADT *
-days_to_roll_up(int *n)
+static void
+find_days(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
+	RollupRun *run = arg;
 	static SPIPlanPtr plan;
 	SlmCaller caller = slm_become_owner();
-	DateADT *days;
 
 	execute(&plan, "SELECT d.day FROM slm_feedback.days_to_roll_up() d (day)",
 			0, NULL, NULL, NULL);
-	*n = SPI_processed;
-	days = MemoryContextAlloc(context, sizeof(DateADT) * (*n + 1));
-	for (int i = 0; i < *n; i++)
+	run->ndays = SPI_processed;
+	run->days =
+		MemoryContextAlloc(run->context, sizeof(DateADT) * (run->ndays + 1));
+	for (int i = 0; i < run->ndays; i++)
 	{
 		bool isnull;
 
-		days[i] =
+		run->days[i] =
 			DatumGetDateADT(SPI_getbinval(SPI_tuptable->vals[i],
 										  SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	slm_become_caller(caller);
-	return days;
 }
 
 /*
- * Recompute one day in the current transaction.  False if the time zone is no
+ * Recompute one day in the current transaction, unless the time zone is no
  * longer the run's.
  */
-static bool
-roll_up_day(RollupRun *run, DateADT day)
+static void
+roll_up_day(void *arg)
 {
+	RollupRun *run = arg;
+	DateADT day = run->days[run->day];
 	static SPIPlanPtr lock_plan, marks_plan, delete_plan, insert_plan,
 		final_plan, run_plan;
 	static Oid types[2] = {DATEOID, INT8OID};
@@ -289,8 +287,9 @@ roll_up_day(RollupRun *run, DateADT day)
 	AcceptInvalidationMessages();
 	if (slm_settings()->time_zone != run->time_zone)
 	{
+		run->zone_changed = true;
 		slm_become_caller(caller);
-		return false;
+		return;
 	}
 
 	execute(&marks_plan,
@@ -320,37 +319,55 @@ roll_up_day(RollupRun *run, DateADT day)
 			"WHERE run_id OPERATOR(pg_catalog.=) $2",
 			2, types, values, NULL);
 	slm_become_caller(caller);
-	return true;
 }
 
 static void
-report_progress(DateADT day, int number, int total)
+report_progress(const RollupRun *run)
 {
 	int year, month, mday;
 	char *line;
 
-	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &mday);
+	j2date(run->days[run->day] + POSTGRES_EPOCH_JDATE, &year, &month, &mday);
 	line = psprintf("slm_feedback rollup: day %04d-%02d-%02d, %d of %d", year,
-					month, mday, number, total);
+					month, mday, run->day + 1, run->ndays);
 	pgstat_report_activity(STATE_RUNNING, line);
 	pfree(line);
 }
 
-/* All days, each in its transaction.  False if the time zone has changed. */
+/* All days, each in its transaction.  False after an error. */
 static bool
-roll_up_days(RollupRun *run)
+roll_up_days(RollupRun *run, ErrorData **error)
 {
-	int n;
-	DateADT *days = days_to_roll_up(&n);
-
-	for (int i = 0; i < n; i++)
+	if (!slm_try(find_days, run, error))
+		return false;
+	for (run->day = 0; run->day < run->ndays; run->day++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		report_progress(days[i], i + 1, n);
-		if (!roll_up_day(run, days[i]))
+		report_progress(run);
+		if (!slm_try(roll_up_day, run, error))
 			return false;
-		next_transaction();
+		if (run->zone_changed)
+			break;
+		slm_next_transaction();
 	}
+	pfree(run->days);
+	return true;
+}
+
+static bool
+do_run(RollupRun *run, ErrorData **error)
+{
+	do
+	{
+		if (!slm_try(begin_run, run, error))
+			return false;
+		slm_next_transaction();
+		if (!roll_up_days(run, error))
+			return false;
+	} while (run->zone_changed);
+	if (!slm_try(end_run, run, error))
+		return false;
+	slm_next_transaction();
 	return true;
 }
 
@@ -368,27 +385,22 @@ rollup_lock_tag(LOCKTAG *tag)
 /*
  * Run a rollup; returns the number of days recomputed.  Must be called with
  * SPI connected and able to end transactions (a non-atomic CALL, or a worker),
- * and ends the transaction that it finds.
+ * and ends the transaction that it finds.  An error ends the run: it is
+ * returned if "error" is given, else thrown.  Days done before it stay done.
  */
 int
-slm_run_rollup(void)
+slm_run_rollup(ErrorData **error)
 {
-	RollupRun run = {0};
+	RollupRun run = {.context = CurrentMemoryContext};
 	LOCKTAG tag;
 
 	/* Leave the caller's snapshot behind before waiting for the lock. */
-	next_transaction();
+	slm_next_transaction();
 	rollup_lock_tag(&tag);
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 	PG_TRY();
 	{
-		do
-		{
-			begin_run(&run);
-			next_transaction();
-		} while (!roll_up_days(&run));
-		end_run(&run);
-		next_transaction();
+		(void) do_run(&run, error);
 	}
 	PG_FINALLY();
 	{
@@ -398,26 +410,13 @@ slm_run_rollup(void)
 	return run.days_done;
 }
 
-static void
-require_nonatomic(FunctionCallInfo fcinfo, const char *name)
-{
-	CallContext *call = (CallContext *) fcinfo->context;
-
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("%s() cannot run inside a transaction block", name),
-				 errdetail("It commits after each day."),
-				 errhint("CALL it by itself, in autocommit mode.")));
-}
-
 /* CALL rollup() */
 Datum
 slm_rollup(PG_FUNCTION_ARGS)
 {
-	require_nonatomic(fcinfo, "rollup");
+	slm_require_nonatomic(fcinfo, "rollup");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	slm_run_rollup();
+	slm_run_rollup(NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -430,7 +429,7 @@ slm_rebuild(PG_FUNCTION_ARGS)
 	Datum values[2];
 	SlmCaller caller;
 
-	require_nonatomic(fcinfo, "rebuild");
+	slm_require_nonatomic(fcinfo, "rebuild");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("from_date and to_date must not be null"),
@@ -451,7 +450,7 @@ slm_rebuild(PG_FUNCTION_ARGS)
 		"AND m.date OPERATOR(pg_catalog.<=) r.last_day",
 		2, types, values, NULL, false, 0);
 	slm_become_caller(caller);
-	slm_run_rollup();
+	slm_run_rollup(NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

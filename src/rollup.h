@@ -6,6 +6,6 @@
 #define SLM_ROLLUP_H
 
 extern void slm_rollup_init(void);
-extern int slm_run_rollup(void);
+extern int slm_run_rollup(ErrorData **error);
 
 #endif

@@ -31,6 +31,7 @@
 #include "compat.h"
 #include "settings.h"
 #include "version.h"
+#include "worker.h"
 
 PG_FUNCTION_INFO_V1(slm_settings_changed);
 
@@ -157,6 +158,7 @@ slm_settings(void)
 	{
 		Oid namespace;
 
+		slm_worker_announce();
 		slm_check_version();
 		namespace = get_namespace_oid("slm_feedback", false);
 		settings.settings_relid = extension_table(namespace, "settings");
@@ -285,5 +287,6 @@ slm_settings_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settings_changed must be called as a trigger")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	slm_worker_wake();
 	PG_RETURN_POINTER(NULL);
 }

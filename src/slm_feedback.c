@@ -12,14 +12,18 @@
 #include "utils/guc.h"
 
 #include "capture.h"
+#include "clock.h"
 #include "compat.h"
 #include "dashboard.h"
 #include "direct_insert.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
 #include "reports.h"
+#include "retention.h"
 #include "rollup.h"
 #include "settings.h"
+#include "worker.h"
+#include "yield_database.h"
 
 PG_MODULE_MAGIC_EXT(.name = "slm_feedback", .version = SLM_VERSION);
 
@@ -36,5 +40,9 @@ _PG_init(void)
 	slm_reports_init();
 	slm_pseudonym_keys_init();
 	slm_dashboard_init();
+	slm_clock_init();
+	slm_retention_init();
+	slm_worker_init();
+	slm_yield_database_init();
 	MarkGUCPrefixReserved("slm_feedback");
 }

@@ -71,6 +71,10 @@ procedure rollup()|admin
 procedure rebuild(date,date)|admin
 function set_time_zone(text)|admin
 function library_version()|admin
+procedure run_jobs(text)|admin
+function set_job(text,boolean,text)|admin
+function report_jobs()|admin
+function set_retention(integer,integer)|admin
 -- privacy|
 function grant_access(regrole,text)|admin
 function revoke_access(regrole)|admin
@@ -97,6 +101,16 @@ function dashboard_rows(date,date)|-
 function dashboard_ranges(date,date)|-
 function dashboard_operations()|-
 function report_range(date,date)|-
+function clock()|-
+function nightly_time()|-
+function refresh_interval()|-
+function wake_worker()|-
+function check_job(text)|-
+function night_of(date,time without time zone)|-
+function job_schedule()|-
+function freeze_days()|-
+function purge_rows(timestamp with time zone,integer)|-
+function purge_texts(timestamp with time zone,timestamp with time zone,integer)|-
 function live_days(date,date)|-
 function metrics(date,date)|-
 function day_metrics(date)|-
@@ -132,8 +146,12 @@ table rollup_state|admin
 table rollup_runs|admin
 table dashboard_questions|admin
 table dashboard_questions_state|admin
+view jobs|admin
+table job_settings|admin
+table job_runs|admin
 table audit_log|admin
 sequence rollup_runs_run_id_seq|-
+sequence job_runs_run_id_seq|-
 sequence audit_log_audit_id_seq|-
 \.
 DELETE FROM matrix WHERE object LIKE '-- %';

@@ -1,0 +1,15 @@
+/*
+ * worker.h
+ *		The launcher and its workers, one a database at a time.
+ */
+#ifndef SLM_WORKER_H
+#define SLM_WORKER_H
+
+extern void slm_worker_init(void);
+extern bool slm_am_worker(void);
+extern void slm_worker_leave_dropped(void);
+extern void slm_worker_announce(void);
+extern void slm_worker_wake(void);
+extern void slm_worker_stop(Oid database);
+
+#endif
