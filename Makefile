@@ -29,7 +29,9 @@ SQL_PARTS = \
 	sql/report_access.sql \
 	sql/reports.sql \
 	sql/jobs.sql \
+	sql/periodic_reports.sql \
 	sql/retention.sql \
+	sql/alerts.sql \
 	sql/user_ids.sql \
 	sql/corrections.sql \
 	sql/readable.sql \

@@ -76,6 +76,8 @@ SELECT d.position, d.lock_number, d.job, d.description, d.command, d.kind,
 FROM (VALUES
     (1, 1, 'rollup', 'nightly', 'rollup', 'Recompute every marked day and the days since the last final one'),
     (2, 1, 'refresh', 'every', 'rollup', 'The same during the day, for the open day'),
+    (3, 3, 'reports', 'after rollup', 'SELECT slm_feedback.write_due_reports()', 'Write the weekly and monthly reports whose period has ended'),
+    (4, 4, 'alerts', 'after rollup', 'SELECT slm_feedback.evaluate_alerts()', 'Open and close alerts'),
     (5, 5, 'questions', 'nightly', 'SELECT slm_feedback.refresh_dashboard_questions()', 'Choose the questions that the dashboard shows'),
     (6, 6, 'dashboard', 'after rollup', 'dashboard', 'Write the dashboard into slm_feedback.dashboard_file, if that is set'),
     (9, 9, 'retention', 'nightly', 'retention', 'Remove rows and texts that are old enough')

@@ -57,10 +57,14 @@ BEGIN
     END IF;
     texts_before := slm_feedback.day_start(least(final_before, today - kept.retain_texts_days))
                     WHERE kept.retain_texts_days IS NOT NULL;
+    -- Reports quote questions.
+    UPDATE slm_feedback.period_reports p
+    SET report = p.report || '{"questions": {}}', markdown = slm_feedback.report_markdown(p.report || '{"questions": {}}')
+    WHERE p.last_day < slm_feedback.day_of(greatest(rows_before, texts_before)) AND p.report -> 'questions' <> '{}';
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.freeze_days() IS
-'First step of the retention job: freezes the days whose raw rows are to be deleted, and returns before when rows and texts go (null: none). Only days that are final and not marked.';
+'First step of the retention job: freezes the days whose raw rows are to be deleted, and returns before when rows and texts go (null: none); takes the questions out of periodic reports that old. Only days that are final and not marked.';
 
 CREATE FUNCTION slm_feedback.purge_rows(before timestamptz, max_rows integer DEFAULT 5000) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

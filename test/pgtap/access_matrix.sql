@@ -71,6 +71,10 @@ procedure rollup()|admin
 procedure rebuild(date,date)|admin
 function set_time_zone(text)|admin
 function library_version()|admin
+function report_alerts(boolean)|analyst texts admin
+function generate_report(text,date,date)|texts admin
+function set_alert_rule(text,text,text,double precision,double precision,integer,text,bigint,text,text,text,boolean)|admin
+function drop_alert_rule(text)|admin
 procedure run_jobs(text)|admin
 function set_job(text,boolean,text)|admin
 function report_jobs()|admin
@@ -101,6 +105,22 @@ function dashboard_rows(date,date)|-
 function dashboard_ranges(date,date)|-
 function dashboard_operations()|-
 function report_range(date,date)|-
+function with_before(jsonb,jsonb)|-
+function report_rows(date,date,date,boolean)|-
+function report_questions(date,date,date,integer)|-
+function markdown_text(text,integer)|-
+function number_text(jsonb,text)|-
+function change_text(jsonb,text,text)|-
+function ratio_text(jsonb)|-
+function report_markdown(jsonb)|-
+function days_are_final(date,date)|-
+function write_due_reports()|-
+function alert_metrics()|-
+function measure(text,date,date,text,text)|-
+function notify_alert(slm_feedback.alerts,slm_feedback.alert_rules)|-
+function close_alert(slm_feedback.alert_rules,text)|-
+function evaluate_alert_rule(slm_feedback.alert_rules)|-
+function evaluate_alerts()|-
 function clock()|-
 function nightly_time()|-
 function refresh_interval()|-
@@ -146,11 +166,15 @@ table rollup_state|admin
 table rollup_runs|admin
 table dashboard_questions|admin
 table dashboard_questions_state|admin
+table period_reports|texts admin
+table alert_rules|admin
+table alerts|admin
 view jobs|admin
 table job_settings|admin
 table job_runs|admin
 table audit_log|admin
 sequence rollup_runs_run_id_seq|-
+sequence alerts_alert_id_seq|-
 sequence job_runs_run_id_seq|-
 sequence audit_log_audit_id_seq|-
 \.

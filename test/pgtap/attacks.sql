@@ -217,6 +217,14 @@ INSERT INTO public.slm_calls VALUES
     ('rollup', 'admin', $$CALL slm_feedback.rollup()$$, '25001'),
     ('rebuild', 'admin', $$CALL slm_feedback.rebuild('2026-01-01', '2026-01-02')$$, '25001'),
     ('set_time_zone', 'admin', $$SELECT slm_feedback.set_time_zone('Europe/Berlin')$$, 'ran'),
+    ('run_jobs', 'admin', $$CALL slm_feedback.run_jobs()$$, '25001'),
+    ('set_job', 'admin', $$SELECT slm_feedback.set_job('rollup', true, '01:00')$$, 'ran'),
+    ('report_jobs', 'admin', $$SELECT * FROM slm_feedback.report_jobs()$$, 'ran'),
+    ('set_retention', 'admin', $$SELECT slm_feedback.set_retention(400, 90)$$, 'ran'),
+    ('generate_report', 'analyst_texts', $$SELECT slm_feedback.generate_report('range', '2026-01-01', '2026-01-02')$$, 'ran'),
+    ('set_alert_rule', 'admin', $$SELECT slm_feedback.set_alert_rule('a', 'total_queries', 'falls', 0.5, no_data => 'open', min_sample => 5)$$, 'ran'),
+    ('report_alerts', 'analyst', $$SELECT * FROM slm_feedback.report_alerts()$$, 'ran'),
+    ('drop_alert_rule', 'admin', $$SELECT slm_feedback.drop_alert_rule('a')$$, 'ran'),
     ('library_version', 'admin', $$SELECT slm_feedback.library_version()$$, 'ran'),
     ('grant_access', 'admin', $$SELECT slm_feedback.grant_access('slm_attack_app', 'app')$$, 'ran'),
     ('revoke_access', 'admin', $$SELECT slm_feedback.revoke_access('slm_attack_nobody')$$, 'ran'),
@@ -238,10 +246,11 @@ SELECT is_empty($$SELECT DISTINCT a.object_name FROM slm_feedback.object_access(
 SET search_path = evil, pg_temp, pg_catalog, public;
 SET evil.enabled = 'on';
 CALL slm_feedback.rollup();
+CALL slm_feedback.run_jobs();
 CALL slm_feedback.convert_user_ids();
 RESET evil.enabled;
 RESET search_path;
-SELECT is((SELECT pg_catalog.count(*) FROM evil.trace), 0::int8, 'rollup() and convert_user_ids() bind no planted name');
+SELECT is((SELECT pg_catalog.count(*) FROM evil.trace), 0::int8, 'rollup(), run_jobs() and convert_user_ids() bind no planted name');
 
 -- ---- injection: every text argument takes every such value for a value ----
 CREATE TABLE public.slm_injection (value text);
