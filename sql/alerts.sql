@@ -108,13 +108,13 @@ END;
 COMMENT ON FUNCTION slm_feedback.notify_alert(slm_feedback.alerts, slm_feedback.alert_rules) IS
 'Tells the listeners of channel slm_feedback_alert that an alert was opened or closed.';
 
-CREATE FUNCTION slm_feedback.close_alert(rule slm_feedback.alert_rules, reason text) RETURNS bigint
+CREATE FUNCTION slm_feedback.close_alert(rule slm_feedback.alert_rules, why text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     closed slm_feedback.alerts;
 BEGIN
-    UPDATE slm_feedback.alerts a SET closed_at = slm_feedback.clock(), closed_reason = reason
+    UPDATE slm_feedback.alerts a SET closed_at = slm_feedback.clock(), closed_reason = why
     WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL
     RETURNING a.* INTO closed;
     IF NOT FOUND THEN

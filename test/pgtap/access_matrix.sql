@@ -117,9 +117,9 @@ function days_are_final(date,date)|-
 function write_due_reports()|-
 function alert_metrics()|-
 function measure(text,date,date,text,text)|-
-function notify_alert(slm_feedback.alerts,slm_feedback.alert_rules)|-
-function close_alert(slm_feedback.alert_rules,text)|-
-function evaluate_alert_rule(slm_feedback.alert_rules)|-
+function notify_alert(alerts,alert_rules)|-
+function close_alert(alert_rules,text)|-
+function evaluate_alert_rule(alert_rules)|-
 function evaluate_alerts()|-
 function clock()|-
 function nightly_time()|-
