@@ -182,7 +182,8 @@ BEGIN ATOMIC
                      OR (m.date > to_date - 92 AND m.model IS NOT NULL AND m.prompt_version IS NOT NULL)
                THEN m.hourly_queries END
     FROM slm_feedback.metrics(from_date, to_date) m
-    WHERE slm_feedback.shows_group(m.unique_users);
+    -- what shows_group() says, asked once instead of for each of many rows
+    WHERE m.unique_users >= (SELECT coalesce(max(s.min_group_users), 0) FROM slm_feedback.settings s);
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_rows(date, date) IS
 'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';
@@ -197,11 +198,12 @@ BEGIN ATOMIC
                  coalesce(round(hll_cardinality(hll_union_agg(m.users))), 0)::bigint AS users,
                  tdigest_percentile(m.response_times, ARRAY[0.5, 0.95, 0.99]) AS times
           FROM slm_feedback.metrics(from_date, to_date) m
+          WHERE m.prompt_version IS NULL
           GROUP BY 1, 2) t
     WHERE slm_feedback.shows_group(t.users);
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_ranges(date, date) IS
-'What does not add up over days, merged over a range at every level: unique users and percentiles.';
+'What does not add up over days, merged over a range for all models and for each: unique users and percentiles.';
 
 CREATE FUNCTION slm_feedback.dashboard_operations() RETURNS json
     LANGUAGE sql STABLE

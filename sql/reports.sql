@@ -43,10 +43,10 @@ BEGIN ATOMIC
         SELECT d.day FROM slm_feedback.live_days(from_date, to_date) AS d (day)
     )
     SELECT m.*
-    FROM slm_feedback.daily_metrics m, state
+    FROM slm_feedback.daily_metrics m
     WHERE m.date BETWEEN from_date AND to_date
       AND NOT m.date = ANY (ARRAY(SELECT l.day FROM live l))
-      AND (m.date <= state.final_through OR m.date < state.purged_before
+      AND (m.date <= (SELECT s.final_through FROM state s) OR m.date < (SELECT s.purged_before FROM state s)
            OR m.refreshed_at > now() - slm_feedback.max_staleness())
     UNION ALL
     SELECT c.*

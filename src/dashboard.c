@@ -52,6 +52,7 @@ PG_FUNCTION_INFO_V1(slm_write_dashboard);
 #define DEFAULT_DAYS (3 * 365)
 #define VIEW_DAYS 30
 #define HOURS 24
+#define MAX_PACKED 13 /* characters of 63 bits */
 
 /* What keeps the page below 2 MB, and its making short. */
 #define MAX_ROWS 25000	   /* (day, model, prompt version) */
@@ -111,6 +112,7 @@ typedef struct Row
 	int version;
 	int64 values[ROW_COLUMNS];
 	int64 *hours;
+	bool needed; /* says what no other row says */
 } Row;
 
 typedef struct Cell
@@ -130,6 +132,7 @@ typedef struct Names
 	char **names;
 	int n;
 	int room;
+	int last; /* the one asked for last */
 } Names;
 
 typedef struct NameEntry
@@ -202,20 +205,32 @@ init_names(Names *names, const char *what)
 	control.hcxt = CurrentMemoryContext;
 	names->table = hash_create(what, 64, &control,
 							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	names->n = 0;
+	names->n = names->last = 0;
 	names->room = 64;
 	names->names = palloc(names->room * sizeof(char *));
 }
 
-/* The index of a name; a new one is added. */
+/*
+ * The index of a name; a new one is added.  Rows come day by day with the same
+ * names in nearly the same order, so the name after the last one is tried first.
+ */
 static int
 name_index(Names *names, Datum datum)
 {
 	text *value = DatumGetTextPP(datum);
+	int length = VARSIZE_ANY_EXHDR(value);
 	char name[256];
 	NameEntry *entry;
 	bool found;
 
+	for (int i = 0; i < 2 && names->n > 0; i++)
+	{
+		int guess = (names->last + i) % names->n;
+
+		if (strlen(names->names[guess]) == (size_t) length &&
+			memcmp(names->names[guess], VARDATA_ANY(value), length) == 0)
+			return names->last = guess;
+	}
 	text_to_cstring_buffer(value, name, sizeof(name));
 	entry = hash_search(names->table, name, HASH_ENTER, &found);
 	if (!found)
@@ -228,7 +243,7 @@ name_index(Names *names, Datum datum)
 		entry->index = names->n;
 		names->names[names->n++] = entry->name;
 	}
-	return entry->index;
+	return names->last = entry->index;
 }
 
 static int
@@ -497,6 +512,7 @@ append_day(StringInfo out, const char *name, DateADT day)
 /*
  * Appends a number in groups of five bits, lowest first, a character a group;
  * the sixth bit says that more follow.  No character of it needs escaping.
+ * There must be room: see make_room().
  */
 static inline void
 pack(StringInfo out, int64 number)
@@ -504,29 +520,38 @@ pack(StringInfo out, int64 number)
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr"
 								 "stuvwxyz0123456789-_";
 	uint64 rest = number < 0 ? 0 : (uint64) number;
-	char buffer[13];
-	int n = 0;
+	char *at = out->data + out->len;
 
 	while (rest >= 32)
 	{
-		buffer[n++] = digits[32 + (rest & 31)];
+		*at++ = digits[32 + (rest & 31)];
 		rest >>= 5;
 	}
-	buffer[n++] = digits[rest];
-	appendBinaryStringInfo(out, buffer, n);
+	*at++ = digits[rest];
+	out->len = at - out->data;
 }
 
-static int
-compare_rows(const void *a, const void *b)
+/* Makes room for so many numbers, and a little more. */
+static void
+make_room(StringInfo out, int numbers)
 {
-	const Row *x = a;
-	const Row *y = b;
+	enlargeStringInfo(out, numbers * MAX_PACKED + 1);
+}
 
-	if (x->model != y->model)
-		return x->model < y->model ? -1 : 1;
-	if (x->version != y->version)
-		return x->version < y->version ? -1 : 1;
-	return x->day < y->day ? -1 : x->day > y->day;
+/* A row's place among all, so that sorting moves and compares little. */
+typedef struct RowPlace
+{
+	uint64 place;
+	Row *row;
+} RowPlace;
+
+static int
+compare_places(const void *a, const void *b)
+{
+	uint64 x = ((const RowPlace *) a)->place;
+	uint64 y = ((const RowPlace *) b)->place;
+
+	return x < y ? -1 : x > y;
 }
 
 static int
@@ -570,15 +595,14 @@ level_needed(const Document *page, const Row *row, const uint16 *by_model,
 }
 
 static bool
-row_wanted(const Document *page, const Row *row, RowKind kind,
-		   const bool *level)
+row_wanted(const Document *page, const Row *row, RowKind kind)
 {
 	switch (kind)
 	{
 		case ROWS_LEAF:
 			return IS_LEAF(row);
 		case ROWS_LEVEL:
-			return !IS_LEAF(row) && level[row - page->rows];
+			return !IS_LEAF(row) && row->needed;
 		case ROWS_HOURS:
 			return row->hours != NULL &&
 				   (IS_TOTAL(row) || row->day >= page->hours_from);
@@ -586,19 +610,22 @@ row_wanted(const Document *page, const Row *row, RowKind kind,
 	return false;
 }
 
-/* Appends "name":{"series":[[model,version,rows]...],"day":"...", columns}. */
+/*
+ * Appends "name":{"series":[[model,version,rows]...],"day":"...", columns} of
+ * those of the sorted rows that are of a kind.
+ */
 static void
 append_rows(Document *page, StringInfo out, const char *name, RowKind kind,
-			const bool *level, RowColumn first, RowColumn last)
+			const RowPlace *sorted, int nsorted, RowColumn first,
+			RowColumn last)
 {
-	const Row **wanted =
-		palloc_extended((page->nrows + 1) * sizeof(Row *), MCXT_ALLOC_HUGE);
+	const Row **wanted = palloc((nsorted + 1) * sizeof(Row *));
 	int n = 0;
 	DateADT before = page->first;
 
-	for (int i = 0; i < page->nrows; i++)
-		if (row_wanted(page, &page->rows[i], kind, level))
-			wanted[n++] = &page->rows[i];
+	for (int i = 0; i < nsorted; i++)
+		if (row_wanted(page, sorted[i].row, kind))
+			wanted[n++] = sorted[i].row;
 
 	appendStringInfo(out, ",\"%s\":{\"series\":[", name);
 	for (int i = 0, start = 0; i < n; i++)
@@ -611,6 +638,7 @@ append_rows(Document *page, StringInfo out, const char *name, RowKind kind,
 			start = i + 1;
 		}
 	appendStringInfoString(out, "],\"day\":\"");
+	make_room(out, n);
 	for (int i = 0; i < n; i++)
 	{
 		if (i > 0 && (wanted[i]->model != wanted[i - 1]->model ||
@@ -623,6 +651,7 @@ append_rows(Document *page, StringInfo out, const char *name, RowKind kind,
 	if (kind == ROWS_HOURS)
 	{
 		appendStringInfoString(out, ",\"counts\":\"");
+		make_room(out, n * HOURS);
 		for (int i = 0; i < n; i++)
 			for (int hour = 0; hour < HOURS; hour++)
 				pack(out, wanted[i]->hours[hour]);
@@ -636,6 +665,7 @@ append_rows(Document *page, StringInfo out, const char *name, RowKind kind,
 			for (int i = 0; i < n && zeros; i++)
 				zeros = wanted[i]->values[column] == 0;
 			appendStringInfo(out, ",\"%s\":\"", row_names[column]);
+			make_room(out, n);
 			for (int i = 0; i < n && !zeros; i++)
 				pack(out, wanted[i]->values[column]);
 			appendStringInfoChar(out, '"');
@@ -715,7 +745,9 @@ append_metrics(Document *page, StringInfo out)
 		palloc_extended((page->versions.n + 1) * days * sizeof(uint16),
 						MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	uint16 *by_day = palloc0(days * sizeof(uint16));
-	bool *level = palloc0(page->nrows + 1);
+	RowPlace *sorted =
+		palloc_extended((page->nrows + 1) * sizeof(RowPlace), MCXT_ALLOC_HUGE);
+	int n = 0;
 
 	for (int i = 0; i < page->nrows; i++)
 	{
@@ -729,13 +761,23 @@ append_metrics(Document *page, StringInfo out)
 		by_day[day]++;
 	}
 	for (int i = 0; i < page->nrows; i++)
-		level[i] =
-			!IS_LEAF(&page->rows[i]) &&
-			level_needed(page, &page->rows[i], by_model, by_version, by_day);
-	append_rows(page, out, "series", ROWS_LEAF, level, 0, ROW_COLUMNS - 1);
-	append_rows(page, out, "levels", ROWS_LEVEL, level, ROW_USERS,
+	{
+		Row *row = &page->rows[i];
+
+		row->needed = !IS_LEAF(row) &&
+					  level_needed(page, row, by_model, by_version, by_day);
+		if (!IS_LEAF(row) && !row->needed && row->hours == NULL)
+			continue;
+		sorted[n].place = ((uint64) (row->model + 1) << 42) |
+						  ((uint64) (row->version + 1) << 20) |
+						  (uint64) (row->day - page->first);
+		sorted[n++].row = row;
+	}
+	qsort(sorted, n, sizeof(RowPlace), compare_places);
+	append_rows(page, out, "series", ROWS_LEAF, sorted, n, 0, ROW_COLUMNS - 1);
+	append_rows(page, out, "levels", ROWS_LEVEL, sorted, n, ROW_USERS,
 				ROW_COLUMNS - 1);
-	append_rows(page, out, "hours", ROWS_HOURS, level, 0, 0);
+	append_rows(page, out, "hours", ROWS_HOURS, sorted, n, 0, 0);
 	append_day(out, "hours_from", page->hours_from);
 }
 
@@ -789,21 +831,26 @@ append_questions(Document *page, StringInfo out, DateADT first, DateADT last,
 		SPI_freetuptable(SPI_tuptable);
 	}
 	appendStringInfoString(out, "],\"cells\":{\"question\":\"");
+	make_room(out, page->ncells);
 	for (int i = 0; i < page->ncells; i++)
 		pack(out, i > 0 && page->cells[i].question_hash !=
 							   page->cells[i - 1].question_hash);
 	appendStringInfoString(out, "\",\"day\":\"");
+	make_room(out, page->ncells);
 	for (int i = 0; i < page->ncells; i++)
 		pack(out, page->cells[i].day - first);
 	appendStringInfoString(out, "\",\"model\":\"");
+	make_room(out, page->ncells);
 	for (int i = 0; i < page->ncells; i++)
 		pack(out, page->cells[i].model);
 	appendStringInfoString(out, "\",\"version\":\"");
+	make_room(out, page->ncells);
 	for (int i = 0; i < page->ncells; i++)
 		pack(out, page->cells[i].version);
 	for (int column = 0; column < CELL_COLUMNS; column++)
 	{
 		appendStringInfo(out, "\",\"%s\":\"", cell_names[column]);
+		make_room(out, page->ncells);
 		for (int i = 0; i < page->ncells; i++)
 			pack(out, page->cells[i].values[column]);
 	}
@@ -956,7 +1003,6 @@ append_document(Document *page, StringInfo out, DateADT from_date,
 		page->cells[i].model = moved_models[page->cells[i].model];
 		page->cells[i].version = moved_versions[page->cells[i].version];
 	}
-	qsort(page->rows, page->nrows, sizeof(Row), compare_rows);
 
 	appendStringInfo(out, "{\"format\":1,\"version\":\"%s\",\"title\":",
 					 SLM_VERSION);
@@ -1100,14 +1146,17 @@ slm_dashboard(PG_FUNCTION_ARGS)
 				 errmsg("refresh_seconds must not be negative"),
 				 errhint("Use 0 for a page that does not reload itself.")));
 
+	/* a text, made in place */
 	initStringInfo(&out);
+	out.len = VARHDRSZ;
 	caller = slm_become_owner();
 	SPI_connect();
 	make_page(&out, CurrentMemoryContext, from_date, !PG_ARGISNULL(0), to_date,
 			  refresh_seconds, title, questions_allowed);
 	SPI_finish();
 	slm_become_caller(caller);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+	SET_VARSIZE(out.data, out.len);
+	PG_RETURN_TEXT_P((text *) out.data);
 }
 
 /* The configured path, with %d replaced by the database's name. */
