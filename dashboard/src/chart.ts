@@ -56,7 +56,8 @@ export function disposeCharts(): void {
     }
 }
 
-const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
+// Without quotation marks, which would end the style attribute in a saved SVG.
+const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif';
 
 function base(c: Colors): EChartsCoreOption {
     return {

@@ -26,7 +26,7 @@ export function operations({ store, instant }: Context): HTMLElement[] {
     return [
         tiles([
             { label: 'Page made', value: instant(made), note: 'every figure is right as of then' },
-            { label: 'Last rollup', value: o.refreshed_at ? `${duration(age)} before` : 'never', note: o.refreshed_at ? instant(o.refreshed_at) : 'days are computed when asked for' },
+            { label: 'Last rollup', value: o.refreshed_at ? age < 60 ? 'just before' : `${duration(age)} before` : 'never', note: o.refreshed_at ? instant(o.refreshed_at) : 'days are computed when asked for' },
             { label: 'Final through', value: o.final_through ? middleDay(dayNumber(o.final_through)) : none, note: o.marked_days > 0 ? `${integer(o.marked_days)} days marked by late writes` : 'no day waits to be recomputed' },
             o.alerts ? { label: 'Open alerts', value: integer(open) }
                 : { label: 'Raw rows kept since', value: o.purged_before ? middleDay(dayNumber(o.purged_before)) : 'the start', note: 'older days keep their metrics' },

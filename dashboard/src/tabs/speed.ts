@@ -17,7 +17,7 @@ export function speed({ days, totals, before, range }: Context): HTMLElement[] {
         (whole
             ? { label, value: `\u2248\u2009${milliseconds(whole[p])}`, note: 'over the range, approximate' }
             : { label, value: milliseconds(dailyMean(values)), note: 'mean of the days' });
-    const axis = (v: number): string => (v >= 1000 ? `${integer(v / 100) === '0' ? 0 : (v / 1000).toLocaleString('en', { maximumFractionDigits: 1 })} s` : `${integer(v)} ms`);
+    const axis = (v: number): string => (v >= 1000 ? `${(v / 1000).toLocaleString('en', { maximumFractionDigits: 1 })} s` : `${integer(v)} ms`);
     return [
         tiles([
             { label: 'Average', value: milliseconds(ratio(totals.time_sum, totals.timed)), change: before && change(ratio(totals.time_sum, totals.timed), ratio(before.time_sum, before.timed), -1, 'Average response time'), note: `${integer(totals.timed)} timed queries` },
@@ -43,7 +43,7 @@ export function speed({ days, totals, before, range }: Context): HTMLElement[] {
                 describe: `${percent(ratio(totals.errors, totals.queries))} over the range, ${span(failing, percent)}.`,
                 option: (c) => ({
                     grid: { top: 12 }, legend: { show: false },
-                    xAxis: dayAxis(days, c, false), yAxis: valueAxis(c, (v) => percent(v), { min: 0, minInterval: 0.001 }),
+                    xAxis: dayAxis(days, c, false), yAxis: valueAxis(c, (v) => percent(v), { min: 0, max: (range: { max: number }) => (range.max > 0 ? null : 0.01) }),
                     tooltip: dayTooltip(days, [
                         { label: 'Error rate', value: (i) => percent(failing[i]), color: c.negative },
                         { label: 'Errors', value: (i) => integer(s.errors[i]) }]),

@@ -83,7 +83,7 @@ export function usage({ store, view, days, totals, before, range }: Context): HT
                     return {
                         type: 'rect',
                         shape: { x: x - w / 2 + 1, y: y - h / 2 + 1, width: Math.max(1, w - 2), height: Math.max(1, h - 2), r: 2 },
-                        style: { fill: mix(c.heat[0], c.heat[1], Math.sqrt(api.value(2) / most)) },
+                        style: { fill: mix(c.heat[0], c.heat[1], api.value(2) / most) },
                     };
                 },
             }],
