@@ -33,6 +33,7 @@ SQL_PARTS = \
 	sql/retention.sql \
 	sql/alerts.sql \
 	sql/user_ids.sql \
+	sql/tombstones.sql \
 	sql/corrections.sql \
 	sql/readable.sql \
 	sql/export_interactions.sql \
@@ -40,6 +41,7 @@ SQL_PARTS = \
 	sql/dashboard.sql \
 	sql/training.sql \
 	sql/export_training.sql \
+	sql/export_changes.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -62,6 +62,12 @@ BEGIN ATOMIC
         ('analyst', 'table', 'interactions'),
         -- texts, and rows of single people
         ('analyst_texts', 'table', 'corrections'),
+        ('analyst_texts', 'table', 'tombstones'),
+        ('analyst_texts', 'routine', 'export_changes'),
+        ('analyst_texts', 'routine', 'changes_since'),
+        ('analyst_texts', 'routine', 'changes_cursor'),
+        ('analyst_texts', 'routine', 'written_since'),
+        ('admin', 'routine', 'prune_tombstones'),
         ('analyst_texts', 'table', 'queries'),
         ('analyst_texts', 'table', 'feedback'),
         ('analyst_texts', 'table', 'daily_metrics'),

@@ -24,10 +24,13 @@ SELECT pg_catalog.pg_extension_config_dump('slm_feedback.corrections', '');
 CREATE FUNCTION slm_feedback.guard_corrections() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_guard_corrections';
 COMMENT ON FUNCTION slm_feedback.guard_corrections() IS
-'Trigger of corrections: applies the user-id policy to direct writes. Errors: 0A000 for a changed request_id.';
-CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON slm_feedback.corrections
+'Trigger of corrections: applies the user-id policy to direct writes, and notes removals for export_changes(). Errors: 0A000 for a changed request_id.';
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON slm_feedback.corrections
     FOR EACH ROW EXECUTE FUNCTION slm_feedback.guard_corrections();
+CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON slm_feedback.corrections
+    FOR EACH STATEMENT EXECUTE FUNCTION slm_feedback.guard_truncate();
 ALTER TABLE slm_feedback.corrections ENABLE ALWAYS TRIGGER guard;
+ALTER TABLE slm_feedback.corrections ENABLE ALWAYS TRIGGER guard_truncate;
 
 CREATE FUNCTION slm_feedback.submit_correction(
     request_id text,

@@ -5,9 +5,10 @@
  * Invariants upheld for INSERT, COPY, UPDATE, DELETE and logical replication
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
- * created_at; user ids follow the policy (user_ids.c).  Rows that a capture function writes pass through at once: the
- * function has done the same already.  So do rows that retention purges: their
- * days are frozen (retention.c).
+ * created_at; user ids follow the policy (user_ids.c); a removal leaves a
+ * tombstone (export_changes.c).  Rows that a capture function writes pass
+ * through at once: the function has done the same already.  Rows that retention
+ * purges mark no day, since theirs are frozen (retention.c).
  */
 #include "postgres.h"
 
@@ -24,6 +25,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "export_changes.h"
 #include "late_marks.h"
 #include "retention.h"
 #include "settings.h"
@@ -112,6 +114,17 @@ with_stored_user_id(TriggerData *trigger, HeapTuple row)
 									 &stored_null);
 }
 
+/* A tombstone for the answer of a row that is being deleted. */
+static void
+note_removal(TriggerData *trigger)
+{
+	bool isnull;
+	Datum request_id =
+		column(trigger, trigger->tg_trigtuple, "request_id", &isnull);
+
+	slm_note_removal(request_id, isnull);
+}
+
 Datum
 slm_guard_queries(PG_FUNCTION_ARGS)
 {
@@ -122,7 +135,11 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
 													 : trigger->tg_trigtuple;
-	if (slm_purging || slm_capturing == RelationGetRelid(trigger->tg_relation))
+	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
+		return PointerGetDatum(row);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		note_removal(trigger);
+	if (slm_purging)
 		return PointerGetDatum(row);
 
 	created_at = timestamp_column(trigger, trigger->tg_trigtuple, "created_at");
@@ -138,9 +155,9 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 		slm_raise(&why);
 
 	slm_note_write(created_at);
-	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		row = with_stored_user_id(trigger, row);
-	return PointerGetDatum(row);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return PointerGetDatum(row);
+	return PointerGetDatum(with_stored_user_id(trigger, row));
 }
 
 /*
@@ -191,6 +208,10 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
 		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
+		/* A row that goes with its query needs no tombstone of its own. */
+		request_id = column(trigger, row, "request_id", &isnull);
+		if (find_query_created_at(request_id, &query_created_at))
+			note_removal(trigger);
 		return PointerGetDatum(row);
 	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
@@ -210,7 +231,10 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 	return PointerGetDatum(with_stored_user_id(trigger, row));
 }
 
-/* Corrections: user ids follow the policy, whoever writes them. */
+/*
+ * Corrections: user ids follow the policy, whoever writes them, and a removal
+ * leaves a tombstone.
+ */
 Datum
 slm_guard_corrections(PG_FUNCTION_ARGS)
 {
@@ -218,14 +242,26 @@ slm_guard_corrections(PG_FUNCTION_ARGS)
 	HeapTuple row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)
 						? trigger->tg_newtuple
 						: trigger->tg_trigtuple;
+	TimestampTz query_created_at;
+	bool isnull;
 
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		if (find_query_created_at(column(trigger, row, "request_id", &isnull),
+								  &query_created_at))
+			note_removal(trigger);
+		return PointerGetDatum(row);
+	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 		!same_text(trigger, "request_id"))
 		refuse_change(trigger, "request_id");
 	return PointerGetDatum(with_stored_user_id(trigger, row));
 }
 
-/* TRUNCATE: every day that has metrics changes. */
+/*
+ * TRUNCATE: every day that has metrics changes, and no reader of changes can
+ * be told what is gone.
+ */
 Datum
 slm_guard_truncate(PG_FUNCTION_ARGS)
 {
@@ -239,5 +275,6 @@ slm_guard_truncate(PG_FUNCTION_ARGS)
 				false, 0);
 	SPI_finish();
 	slm_become_caller(caller);
+	slm_note_removal((Datum) 0, true);
 	return PointerGetDatum(NULL);
 }

@@ -20,6 +20,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "export_changes.h"
 #include "direct_insert.h"
 #include "late_marks.h"
 #include "settings.h"
@@ -294,9 +295,12 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	slm_capturing = InvalidOid;
 	known = withdrawn = SPI_processed > 0;
 	if (withdrawn)
+	{
 		slm_note_write(DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 														 SPI_tuptable->tupdesc,
 														 1, &isnull)));
+		slm_note_removal(values[0], false);
+	}
 	else
 	{
 		SPI_execute_plan(

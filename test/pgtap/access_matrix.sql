@@ -48,6 +48,12 @@ function training_examples(date,date,text,text,double precision,integer,boolean,
 function training_pairs(date,date,text,text,double precision,integer,integer,text)|analyst texts admin
 function messages(text,text)|analyst texts admin
 function check_choice(text,text,text[])|analyst texts admin
+function export_changes(text)|texts admin
+function changes_since(text)|texts admin
+function changes_cursor(xid8)|texts admin
+function written_since(xid,xid8)|texts admin
+function prune_tombstones(interval)|admin
+table tombstones|texts admin
 function plain_cell(text)|analyst texts admin
 view readable_queries|analyst texts admin
 view readable_feedback|analyst texts admin
