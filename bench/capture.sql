@@ -1,5 +1,6 @@
 -- What the capture functions are compared with: tables with the same columns, constraints and indexes, and a
 -- PL/pgSQL function that does what submit_feedback does.
+SET client_min_messages = warning;
 DROP SCHEMA IF EXISTS raw CASCADE;
 CREATE SCHEMA raw;
 CREATE TABLE raw.queries (LIKE slm_feedback.queries INCLUDING ALL);
