@@ -16,7 +16,7 @@ slm_oldest_version=15
 
 # What demo and test need, beside the server's own packages (see slm_choose_server).
 slm_build_packages=(make gcc libc6-dev)
-slm_test_packages=(perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl)
+slm_test_packages=(perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl python3-psycopg)
 
 slm_say() {
 	printf '%s %s\n' '--' "$*"
@@ -100,7 +100,7 @@ slm_install_packages() {
 # The packages for a server version; with a second argument, those for the tests, too.
 slm_server_packages() {
 	printf '%s\n' "postgresql-$1" "postgresql-server-dev-$1" "postgresql-$1-hll" "postgresql-$1-tdigest"
-	[ -z "${2:-}" ] || printf '%s\n' "postgresql-$1-pgtap"
+	[ -z "${2:-}" ] || printf '%s\n' "postgresql-$1-pgtap" "postgresql-$1-cron"
 }
 
 slm_newest_version() {

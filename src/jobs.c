@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -429,6 +430,7 @@ slm_run_jobs_call(PG_FUNCTION_ARGS)
 {
 	char *only = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
+	PreventCommandDuringRecovery("run_jobs()");
 	slm_require_nonatomic(fcinfo, "run_jobs");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	if (only != NULL)

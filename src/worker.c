@@ -473,7 +473,9 @@ start_worker(int i)
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
 
+	/* Until the worker says otherwise, the database is due. */
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry->next_run = DT_NOBEGIN;
 	entry->reported = false;
 	LWLockRelease(shared->lock);
 	if (RegisterDynamicBackgroundWorker(&worker, &launched[i].handle))
