@@ -41,6 +41,7 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'export_live_metrics'),
         ('analyst', 'routine', 'max_staleness'),
         ('analyst', 'routine', 'plain_cell'),
+        ('analyst', 'routine', 'json_line'),
         ('analyst', 'routine', 'export_sft'),
         ('analyst', 'routine', 'export_kto'),
         ('analyst', 'routine', 'export_dpo'),

@@ -49,6 +49,13 @@ SELECT results_eq(
 SELECT is((SELECT jsonb_agg(j::jsonb ORDER BY j ->> 'request_id', j ->> 'feedback_user_id') FROM slm_feedback.export_interactions_jsonl() j),
           (SELECT jsonb_agg(to_jsonb(e) ORDER BY e.request_id, e.feedback_user_id) FROM slm_feedback.export_interactions() e),
           'the JSON lines are the same rows');
+CREATE TEMP TABLE hostile AS
+SELECT string_agg(chr(i), '' ORDER BY i) || E'\\"\u2028\U0001f600' AS t, true AS b, (-32768)::int2 AS s, 2147483647 AS i, (-9223372036854775807 - 1)::bigint AS l, 0.10::numeric AS n,
+       '2026-01-01 00:00:00.5+00'::timestamptz AS at, '{"a\n": [1, "x"]}'::jsonb AS j, NULL::text AS "a ""key\""", 'C'::text COLLATE "C" AS c
+FROM generate_series(1, 300) i;
+SELECT is(slm_feedback.json_line(h)::text, row_to_json(h)::text, 'json_line() is row_to_json(): ' || g) FROM hostile h, generate_series(1, 2) g;
+SELECT is(slm_feedback.json_line(f)::text, row_to_json(f)::text, 'and of a table') FROM slm_feedback.feedback f LIMIT 1;
+SELECT throws_ok('SELECT slm_feedback.json_line(ROW(''1 day''::interval))', '0A000', NULL, 'a column of another type');
 SELECT set_eq('SELECT request_id FROM slm_feedback.export_interactions(''2026-03-02'', ''2026-03-03'')', ARRAY['better', 'bad', 'worse'], 'both dates are included');
 SELECT set_eq('SELECT request_id FROM slm_feedback.export_interactions(to_date => ''2026-03-01'')', ARRAY['good'], 'an open start');
 SELECT set_eq('SELECT request_id FROM slm_feedback.export_interactions(''2026-03-05'', ''infinity'')', ARRAY['lonely'], 'infinity is an open end');
