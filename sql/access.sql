@@ -42,6 +42,7 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'max_staleness'),
         ('analyst', 'routine', 'plain_cell'),
         ('analyst', 'routine', 'json_line'),
+        ('analyst', 'routine', 'is_blank'),
         ('analyst', 'routine', 'export_sft'),
         ('analyst', 'routine', 'export_kto'),
         ('analyst', 'routine', 'export_dpo'),

@@ -24,10 +24,7 @@ COMMENT ON FUNCTION slm_feedback.export_until(date, date) IS
 'The instant before which an export''s range ends; infinity for a null to_date. Errors: 22023 from_date after to_date.';
 
 CREATE FUNCTION slm_feedback.plain_cell(value text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE WHEN value ~ '^[-=+@\t\r\n＝＋－＠]' THEN '''' || value ELSE value END;
-END;
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_plain_cell';
 COMMENT ON FUNCTION slm_feedback.plain_cell(text) IS
 'The value with an apostrophe before it if a spreadsheet could take it for a formula: if it begins with = + - @ (also in full width), a tab or a line break.';
 

@@ -11,6 +11,11 @@ END;
 COMMENT ON FUNCTION slm_feedback.training_split(bigint) IS
 'The side on which a question stands: train (80%), validation (10%) or test (10%), by its hash alone, so that equal questions never stand on two sides and nothing moves between exports.';
 
+CREATE FUNCTION slm_feedback.is_blank(value text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_is_blank';
+COMMENT ON FUNCTION slm_feedback.is_blank(text) IS
+'Whether a text has no character that a reader could see.';
+
 -- Every answer in range with its label, and the reason if it is of no use.
 CREATE FUNCTION slm_feedback.training_answers(
     from_date date,
@@ -35,9 +40,9 @@ BEGIN ATOMIC
     SELECT q.request_id, q.query_text, q.response_text, q.question_hash,
            CASE WHEN f.positive > f.negative THEN true WHEN f.positive < f.negative THEN false END,
            f.positive - f.negative, f.average_rating,
-           CASE WHEN q.query_text IS NULL OR q.query_text !~ '\S' THEN 'no question'
+           CASE WHEN q.query_text IS NULL OR slm_feedback.is_blank(q.query_text) THEN 'no question'
                 WHEN q.error IS NOT NULL THEN 'request failed'
-                WHEN q.response_text IS NULL OR q.response_text !~ '\S' THEN 'no answer'
+                WHEN q.response_text IS NULL OR slm_feedback.is_blank(q.response_text) THEN 'no answer'
                 WHEN f.raters = 0 THEN 'not rated'
                 WHEN f.raters < min_raters THEN 'too few raters'
                 WHEN f.positive = f.negative THEN 'no majority'
@@ -80,8 +85,8 @@ CREATE FUNCTION slm_feedback.training_corrections(
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000
 BEGIN ATOMIC
     SELECT q.request_id, q.query_text, c.corrected_text, q.response_text, q.question_hash, c.created_at,
-           CASE WHEN q.query_text IS NULL OR q.query_text !~ '\S' THEN 'no question'
-                WHEN c.corrected_text IS NULL OR c.corrected_text !~ '\S' THEN 'no correction' END
+           CASE WHEN q.query_text IS NULL OR slm_feedback.is_blank(q.query_text) THEN 'no question'
+                WHEN c.corrected_text IS NULL OR slm_feedback.is_blank(c.corrected_text) THEN 'no correction' END
     FROM slm_feedback.readable_corrections c
     CROSS JOIN LATERAL (SELECT r.* FROM slm_feedback.readable_queries r WHERE r.request_id = c.request_id OFFSET 0) q
     WHERE (from_date IS NULL OR q.created_at >= (SELECT slm_feedback.export_from(from_date, to_date)))
@@ -166,7 +171,7 @@ CREATE FUNCTION slm_feedback.training_pairs(
 BEGIN ATOMIC
     SELECT c.prompt, c.chosen, c.rejected, c.question, 0, 0,
            CASE WHEN c.skipped IS NOT NULL THEN c.skipped
-                WHEN c.rejected IS NULL OR c.rejected !~ '\S' THEN 'no answer'
+                WHEN c.rejected IS NULL OR slm_feedback.is_blank(c.rejected) THEN 'no answer'
                 WHEN c.rejected = c.chosen THEN 'same text' END
     FROM slm_feedback.training_corrections(from_date, to_date, model, prompt_version, split) c
     UNION ALL

@@ -1,6 +1,7 @@
 /*
  * question.c
- *		The normalised form of a question, and its hash.
+ *		The normalised form of a question, and its hash; what is blank, and
+ *		what a spreadsheet would take for a formula.
  *
  * Two questions are the same if they differ only in case, white space,
  * trailing punctuation or Unicode form.  The form is without zero-width
@@ -29,6 +30,8 @@
 
 PG_FUNCTION_INFO_V1(slm_normalize_question);
 PG_FUNCTION_INFO_V1(slm_question_hash);
+PG_FUNCTION_INFO_V1(slm_is_blank);
+PG_FUNCTION_INFO_V1(slm_plain_cell);
 
 /* The Unicode root collation of ICU; the database's own without ICU. */
 static Oid
@@ -243,4 +246,67 @@ slm_question_hash(PG_FUNCTION_ARGS)
 	pfree(normal);
 	PG_FREE_IF_COPY(question, 0);
 	PG_RETURN_INT64((int64) hash);
+}
+
+/* is_blank(text): is there nothing that a reader could see? */
+Datum
+slm_is_blank(PG_FUNCTION_ARGS)
+{
+	text *value = PG_GETARG_TEXT_PP(0);
+	const char *at = VARDATA_ANY(value);
+	const char *end = at + VARSIZE_ANY_EXHDR(value);
+
+	while (at < end)
+	{
+		int length = pg_mblen(at);
+		pg_wchar c = (unsigned char) *at;
+
+		if (IS_HIGHBIT_SET(*at))
+		{
+			/* Only Unicode's code points are known. */
+			if (GetDatabaseEncoding() != PG_UTF8)
+				PG_RETURN_BOOL(false);
+			c = utf8_to_unicode((const unsigned char *) at);
+		}
+		if (!is_space(c) && !is_invisible(c))
+			PG_RETURN_BOOL(false);
+		at += length;
+	}
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * plain_cell(text): with an apostrophe before it if a spreadsheet could take
+ * it for a formula.
+ */
+Datum
+slm_plain_cell(PG_FUNCTION_ARGS)
+{
+	text *value = PG_GETARG_TEXT_PP(0);
+	const char *data = VARDATA_ANY(value);
+	int length = VARSIZE_ANY_EXHDR(value);
+	bool formula = length > 0 && strchr("=+-@\t\r\n", data[0]) != NULL;
+	text *plain;
+
+	/* The full-width forms of = + - @ */
+	if (length >= 3 && GetDatabaseEncoding() == PG_UTF8 &&
+		(unsigned char) data[0] == 0xef)
+		switch (utf8_to_unicode((const unsigned char *) data))
+		{
+			case 0xff1d:
+			case 0xff0b:
+			case 0xff0d:
+			case 0xff20:
+				formula = true;
+				break;
+			default:
+				break;
+		}
+	if (!formula)
+		PG_RETURN_TEXT_P(value);
+	plain = palloc(VARHDRSZ + length + 1);
+	SET_VARSIZE(plain, VARHDRSZ + length + 1);
+	*VARDATA(plain) = '\'';
+	memcpy(VARDATA(plain) + 1, data, length);
+	PG_RETURN_TEXT_P(plain);
 }

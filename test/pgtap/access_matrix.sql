@@ -54,6 +54,7 @@ function changes_cursor(xid8)|texts admin
 function written_since(xid,xid8)|texts admin
 function prune_tombstones(interval)|admin
 table tombstones|texts admin
+function is_blank(text)|analyst texts admin
 function json_line(record)|analyst texts admin
 function plain_cell(text)|analyst texts admin
 view readable_queries|analyst texts admin

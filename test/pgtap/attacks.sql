@@ -216,6 +216,7 @@ INSERT INTO public.slm_calls VALUES
     ('changes_cursor', 'admin', $$SELECT slm_feedback.changes_cursor('1')$$, 'ran'),
     ('written_since', 'admin', $$SELECT slm_feedback.written_since('1', '1')$$, 'ran'),
     ('prune_tombstones', 'admin', $$SELECT slm_feedback.prune_tombstones()$$, 'ran'),
+    ('is_blank', 'analyst', $$SELECT slm_feedback.is_blank('x')$$, 'ran'),
     ('json_line', 'analyst', $$SELECT slm_feedback.json_line(ROW('a'::pg_catalog.text, 1))$$, 'ran'),
     ('plain_cell', 'analyst', $$SELECT slm_feedback.plain_cell('=1')$$, 'ran'),
     ('write_dashboard', 'admin', $$SELECT slm_feedback.write_dashboard()$$, '55000'),

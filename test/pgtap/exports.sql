@@ -76,6 +76,7 @@ SELECT is(slm_feedback.plain_cell(v), CASE WHEN i < 9 THEN '''' ELSE '' END || v
 FROM unnest(ARRAY['=1', '+1', '-1', '@x', E'\t=1', E'\r=1', E'\n=1', '＝1', 'a=1', ' x', '', '1-1']) WITH ORDINALITY AS t (v, i);
 
 -- ---- training sets ----
+SELECT is(slm_feedback.is_blank(t), i < 6, format('is_blank(%s)', to_json(t))) FROM unnest(ARRAY['', ' ', E'\t\r\n ', E'\u0085\u00a0\u2028\u3000', E'\u200b\ufeff', 'x', E' \u00e9 ', '.', E'\u0001']) WITH ORDINALITY AS b (t, i);
 SELECT set_eq($$SELECT j ->> 'prompt' AS c1, j ->> 'completion' AS c2, (j ->> 'label')::boolean AS c3 FROM slm_feedback.export_kto() j$$,
     $$VALUES ('Capital of France?', 'Paris.', true), ('capital of  FRANCE', 'It is Paris.', true), ('Capital of France', 'Lyon.', false),
              ('Capital of France!', 'London.', false), ('Capital of Italy?', '=Rome', true)$$, 'export_kto()');
