@@ -80,6 +80,7 @@ FROM (VALUES
     (4, 4, 'alerts', 'after rollup', 'SELECT slm_feedback.evaluate_alerts()', 'Open and close alerts'),
     (5, 5, 'questions', 'nightly', 'SELECT slm_feedback.refresh_dashboard_questions()', 'Choose the questions that the dashboard shows'),
     (6, 6, 'dashboard', 'after rollup', 'dashboard', 'Write the dashboard into slm_feedback.dashboard_file, if that is set'),
+    (8, 8, 'tombstones', 'nightly', 'SELECT slm_feedback.prune_tombstones()', 'Remove tombstones that are older than 90 days'),
     (9, 9, 'retention', 'nightly', 'retention', 'Remove rows and texts that are old enough')
 ) AS d (position, lock_number, job, kind, command, description)
 LEFT JOIN slm_feedback.job_settings s ON s.job = d.job;

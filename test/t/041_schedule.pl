@@ -25,7 +25,7 @@ sub jobs_at
 		SELECT coalesce(max(run_id), 0) AS last FROM slm_feedback.job_runs \\gset
 		CALL slm_feedback.run_jobs();
 		SELECT string_agg(job || CASE status WHEN 'done' THEN '' ELSE ' ' || status END, ' ' ORDER BY run_id)
-		FROM slm_feedback.job_runs WHERE run_id > :last AND job NOT IN ('questions', 'dashboard', 'alerts', 'reports')});
+		FROM slm_feedback.job_runs WHERE run_id > :last AND job NOT IN ('questions', 'dashboard', 'alerts', 'reports', 'tombstones')});
 }
 
 sub next_run
