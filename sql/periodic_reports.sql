@@ -63,7 +63,7 @@ BEGIN ATOMIC
     SELECT jsonb_object_agg(o.choice, coalesce(r.rows, '[]'))
     FROM unnest(ARRAY['best', 'worst', 'asked']) AS o (choice)
     LEFT JOIN (SELECT c.choice, jsonb_agg(slm_feedback.with_before(
-                          to_jsonb(c) - 'choice' - 'ordinality' - 'question_hash',
+                          to_jsonb(c) - 'choice' - 'ordinality',
                           to_jsonb(b) - 'question' - 'question_hash') ORDER BY c.ordinality) AS rows
                FROM chosen c LEFT JOIN before b ON b.question_hash = c.question_hash
                GROUP BY c.choice) r ON r.choice = o.choice;
@@ -272,6 +272,32 @@ END
 $$;
 COMMENT ON FUNCTION slm_feedback.generate_report(text, date, date) IS
 'Makes and stores the report of a week (Monday to Sunday) or month, that which holds from_date (default: the last one that has ended), or of a range from_date to to_date; replaces an earlier one of the same days, returns it, and notifies channel slm_feedback_report with period, first_day, last_day and final as JSON. Measures and exactness as in report_summary(), report_models() and report_top_questions(). Errors: 22023 unknown period or a day or range that cannot be reported, 22004 a range without both dates.';
+
+CREATE FUNCTION slm_feedback.forget_report_questions(question_hashes bigint[]) RETURNS bigint
+    LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH cleaned AS (
+        SELECT p.period, p.first_day, p.last_day, p.report || jsonb_build_object('questions', (
+                   SELECT jsonb_object_agg(k.key, (
+                       SELECT coalesce(jsonb_agg(CASE WHEN (r.value ->> 'question_hash')::bigint = ANY (question_hashes)
+                                                      THEN r.value || '{"question": null}' ELSE r.value END ORDER BY r.ordinality), '[]')
+                       FROM jsonb_array_elements(k.value) WITH ORDINALITY r))
+                   FROM jsonb_each(p.report -> 'questions') k)) AS report
+        FROM slm_feedback.period_reports p
+        WHERE EXISTS (SELECT FROM jsonb_each(p.report -> 'questions') k, jsonb_array_elements(k.value) r
+                      WHERE (r.value ->> 'question_hash')::bigint = ANY (question_hashes)
+                        AND r.value ->> 'question' IS NOT NULL)
+    ), changed AS (
+        UPDATE slm_feedback.period_reports p
+        SET report = c.report, markdown = slm_feedback.report_markdown(c.report)
+        FROM cleaned c
+        WHERE (p.period, p.first_day, p.last_day) = (c.period, c.first_day, c.last_day)
+        RETURNING 1
+    )
+    SELECT count(*) FROM changed;
+END;
+COMMENT ON FUNCTION slm_feedback.forget_report_questions(bigint[]) IS
+'Takes the texts of these questions (question_hash) out of the stored periodic reports, and keeps their numbers; returns how many reports it changed. For requests to erase a person''s questions.';
 
 CREATE FUNCTION slm_feedback.write_due_reports() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

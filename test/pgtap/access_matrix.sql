@@ -123,6 +123,7 @@ function ratio_text(jsonb)|-
 function report_markdown(jsonb)|-
 function days_are_final(date,date)|-
 function write_due_reports()|-
+function forget_report_questions(bigint[])|-
 function alert_metrics()|-
 function measure(text,date,date,text,text)|-
 function notify_alert(alerts,alert_rules)|-

@@ -126,10 +126,16 @@ foreach ([ q{'day'}, '22023', 'Choose one of: week, month, range' ], [ q{'range'
 is(sql(q{SELECT slm_feedback.markdown_text(E'a|b\n<img src=x> [l](u) *x* `y` \\\\ & ' || repeat('z', 200), 50)}),
 	'a\\|b \\<img src=x\\> \\[l\\]\\(u\\) \\*x\\* \\`y\\` \\\\ \\& zzzzzzzzzzzz...', 'questions cannot bring markup into a report');
 
+# A question that has to be forgotten: its numbers stay, in every report.
+is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')]) >= 4}), 't', 'a question is forgotten');
+is(sql(q{SELECT count(*) FROM slm_feedback.period_reports WHERE report::text ~ 'question 1"' OR markdown ~ 'question 1 '}), '0', 'in every report');
+like(sql("SELECT markdown $second"), qr/^1\. text not kept - asked 35 times.*^2\. question 2 - asked 35 times/ms, 'its numbers stay');
+is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')])}), '0', 'once');
+
 # Questions leave the reports together with the texts.
 sql('SELECT slm_feedback.set_retention(NULL, 10)');
 at('2026-06-20 00:10:00', q{CALL slm_feedback.run_jobs('retention')});
-is(sql(q{SELECT first_day, report -> 'questions' = '{}', markdown LIKE '%question 1%' FROM slm_feedback.period_reports WHERE period = 'week' ORDER BY 1}),
+is(sql(q{SELECT first_day, report -> 'questions' = '{}', markdown LIKE '%question 2%' FROM slm_feedback.period_reports WHERE period = 'week' ORDER BY 1}),
 	"2026-06-01|t|f\n2026-06-08|f|t\n2026-06-15|f|f", 'retention of texts takes the questions out of old reports');
 sql('SELECT slm_feedback.set_retention(NULL)');
 
