@@ -67,7 +67,7 @@ export function quality({ days, totals, before }: Context): HTMLElement[] {
         describe: `${percent(ratio(totals.rated, totals.queries))} over the range, ${span(rate, percent)}.`,
         option: (c) => ({
             grid: { top: 12 }, legend: { show: false },
-            xAxis: dayAxis(days, c, false), yAxis: valueAxis(c, pct, { min: 0, max: (range: { max: number }) => (range.max > 0.8 ? 1 : null) }),
+            xAxis: dayAxis(days, c, false), yAxis: valueAxis(c, pct, rate.some((v) => v > 0.8) ? { min: 0, max: 1, interval: 0.25 } : { min: 0 }),
             tooltip: dayTooltip(days, [
                 { label: 'Feedback rate', value: (i) => percent(rate[i]), color: c.series[0] },
                 { label: 'Queries with feedback', value: (i) => integer(s.rated[i]) }]),
