@@ -95,7 +95,7 @@ export function quality({ days, totals, before }: Context): HTMLElement[] {
     });
     return [
         tiles([
-            { label: 'Positive ratio', value: percent(positiveRatio(totals)), change: before && change(positiveRatio(totals), positiveRatio(before), 1, 'Positive ratio'), note: totals.positive + totals.negative > 0 ? `95% interval ${percent(wholeLow)} to ${percent(wholeHigh)}` : 'no opinions yet' },
+            { label: 'Positive ratio', value: percent(positiveRatio(totals)), change: before && change(positiveRatio(totals), positiveRatio(before), 1, 'Positive ratio', true), note: totals.positive + totals.negative > 0 ? `95% interval ${percent(wholeLow)} to ${percent(wholeHigh)}` : 'no opinions yet' },
             { label: 'Opinions', value: integer(totals.feedback), change: before && change(totals.feedback, before.feedback, 0, 'Opinions'), note: `${integer(totals.positive)} positive, ${integer(totals.negative)} negative` },
             { label: 'Feedback rate', value: percent(ratio(totals.rated, totals.queries)), note: `${integer(totals.rated)} of ${integer(totals.queries)} queries` },
             { label: 'Average rating', value: fixed(ratio(totals.rating_sum, totals.rating_count), 2), note: `${integer(totals.rating_count)} ratings` },
