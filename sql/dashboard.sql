@@ -215,10 +215,18 @@ BEGIN ATOMIC
         'refreshed_at', (SELECT max(r.ended_at) FROM slm_feedback.rollup_runs r WHERE r.status = 'done'),
         'runs', (SELECT coalesce(json_agg(json_build_object('started_at', r.started_at, 'ended_at', r.ended_at,
                      'status', r.status, 'days', r.days, 'final_through', r.final_through)), '[]')
-                 FROM (SELECT o.* FROM slm_feedback.rollup_runs o ORDER BY o.run_id DESC LIMIT 20) r));
+                 FROM (SELECT o.* FROM slm_feedback.rollup_runs o ORDER BY o.run_id DESC LIMIT 20) r),
+        'jobs', (SELECT coalesce(json_agg(json_build_object('job', j.job, 'status', CASE WHEN j.enabled THEN j.status ELSE 'off' END,
+                     'schedule', j.schedule, 'last_started_at', j.last_started_at,
+                     'seconds', round(extract(epoch FROM j.last_duration), 1), 'next_run', j.next_run, 'failures', j.failures)), '[]')
+                 FROM slm_feedback.report_jobs() j),
+        'alerts', (SELECT coalesce(json_agg(json_build_object('rule', a.rule_name, 'reason', a.reason, 'value', a.value,
+                       'opened_at', a.opened_at, 'closed_at', a.closed_at)), '[]')
+                   FROM (SELECT o.* FROM slm_feedback.report_alerts(false) o
+                         ORDER BY o.closed_at IS NULL DESC, o.opened_at DESC LIMIT 50) a));
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_operations() IS
-'What the dashboard shows on its Operations tab: the state of the rollup and its last runs.';
+'What the dashboard shows on its Operations tab: the state of the rollup and its last runs, the jobs, the open alerts and the last closed ones. No error texts: they could quote what analysts may not read.';
 
 CREATE FUNCTION slm_feedback.dashboard(
     from_date date DEFAULT NULL,

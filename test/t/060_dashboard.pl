@@ -61,6 +61,8 @@ for my $when ('before', 'after')
 }
 is(sql("SELECT jsonb_array_length(d->'operations'->'runs'), d->'operations'->'runs'->0->>'status' FROM (SELECT " . data_of('slm_feedback.dashboard()') . "::jsonb AS d) d") =~ /^\d+\|done$/ ? 1 : 0, 1, 'rollup runs are shown');
 
+is(sql("SELECT jsonb_array_length(d->'operations'->'jobs') = (SELECT count(*) FROM slm_feedback.report_jobs()), d->'operations'->'alerts' FROM (SELECT " . data_of('slm_feedback.dashboard()') . "::jsonb AS d) d"), 't|[]', 'and the jobs');
+
 # What is not stored in the JSON cannot end the element: no <, > or & at all.
 sql(q{SELECT slm_feedback.record_query('</script><!-- & ' || chr(8232) || chr(128512) || ' "' || chr(92) || chr(1), model => '<&>', created_at => now())});
 is(sql("SELECT " . data_of('slm_feedback.dashboard(title => $$</title><b>&$$)') . q{ ~ '[<>&]|[\x2028\x2029]'}), 'f', 'no markup stands in the data');

@@ -11,7 +11,7 @@ const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 // A report of the server as it comes: its columns are its own.
 function rows(id: string, heading: string, note: string, list: Record<string, unknown>[], empty: string, instant: (v: string) => string): HTMLElement {
     const head = list.length ? Object.keys(list[0]) : [];
-    const cell = (v: unknown): string => (v === null ? none : typeof v === 'number' ? integer(v) : typeof v === 'object' ? JSON.stringify(v)
+    const cell = (v: unknown): string => (v === null ? none : typeof v === 'number' ? v.toLocaleString('en', { maximumFractionDigits: 3 }) : typeof v === 'object' ? JSON.stringify(v)
         : typeof v === 'boolean' ? (v ? 'yes' : 'no') : INSTANT.test(String(v)) ? instant(String(v)) : String(v));
     return el('section', { class: 'card', 'aria-labelledby': `title-${id}` },
         el('div', { class: 'card-head' }, el('div', {}, el('h3', { id: `title-${id}` }, heading), el('p', { class: 'note' }, note))),
