@@ -32,9 +32,9 @@ SQL_PARTS = \
 	sql/periodic_reports.sql \
 	sql/retention.sql \
 	sql/alerts.sql \
-	sql/user_ids.sql \
 	sql/tombstones.sql \
 	sql/corrections.sql \
+	sql/user_ids.sql \
 	sql/readable.sql \
 	sql/export_interactions.sql \
 	sql/export_daily_metrics.sql \

@@ -109,6 +109,7 @@ BEGIN ATOMIC
         ('admin', 'routine', 'convert_user_ids'),
         ('admin', 'routine', 'convert_queries_batch'),
         ('admin', 'routine', 'convert_feedback_batch'),
+        ('admin', 'routine', 'convert_corrections'),
         ('admin', 'routine', 'forget_frozen_users'),
         ('admin', 'routine', 'audit_conversion'),
         ('admin', 'table', 'audit_log');

@@ -56,12 +56,15 @@ BEGIN ATOMIC
           FROM slm_feedback.queries q
           UNION ALL
           SELECT 'feedback', coalesce(slm_feedback.user_id_kind(f.user_id), 'none'), f.user_id
-          FROM slm_feedback.feedback f) t
+          FROM slm_feedback.feedback f
+          UNION ALL
+          SELECT 'corrections', coalesce(slm_feedback.user_id_kind(c.user_id), 'none'), c.user_id
+          FROM slm_feedback.corrections c) t
     GROUP BY 1, 2
     ORDER BY 1 DESC, 2;
 END;
 COMMENT ON FUNCTION slm_feedback.user_id_report() IS
-'How user ids are stored now, a row a table and kind (see user_id_kind; none = null): row_count, and to_convert, the rows that convert_user_ids() would change. Reads both tables whole. Exact. Errors: F0000 no usable key under the policy pseudonym.';
+'How user ids are stored now, a row a table and kind (see user_id_kind; none = null): row_count, and to_convert, the rows that convert_user_ids() would change. Reads the tables whole. Exact. Errors: F0000 no usable key under the policy pseudonym.';
 
 CREATE FUNCTION slm_feedback.convert_queries_batch(
     from_time timestamptz,
@@ -165,6 +168,30 @@ $$;
 COMMENT ON FUNCTION slm_feedback.convert_feedback_batch(timestamptz, integer) IS
 'Converts the user ids of up to batch_rows opinions, in order of query_created_at from from_time; last_time is where the next batch goes on, null if none was left. Opinions that become one person''s on one answer are merged: the latest word on each point. Called by convert_user_ids().';
 
+-- Corrections are few: all in one transaction. The same text of what is now one person is one correction.
+CREATE FUNCTION slm_feedback.convert_corrections() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    converted bigint;
+BEGIN
+    LOCK TABLE slm_feedback.corrections IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM slm_feedback.corrections c
+    USING (SELECT d.request_id, d.user_id, d.text_hash,
+                  row_number() OVER (PARTITION BY d.request_id, slm_feedback.stored_user_id(d.user_id), d.text_hash
+                                     ORDER BY d.created_at, d.user_id) AS n
+           FROM slm_feedback.corrections d) again
+    WHERE again.n > 1 AND c.request_id = again.request_id AND c.user_id IS NOT DISTINCT FROM again.user_id
+      AND c.text_hash = again.text_hash;
+    UPDATE slm_feedback.corrections c SET user_id = slm_feedback.stored_user_id(c.user_id)
+    WHERE c.user_id IS DISTINCT FROM slm_feedback.stored_user_id(c.user_id);
+    GET DIAGNOSTICS converted = ROW_COUNT;
+    RETURN converted;
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.convert_corrections() IS
+'Converts the user ids of corrections, in one transaction; returns how many it changed. Called by convert_user_ids(). Errors: F0000 no usable key under the policy pseudonym.';
+
 -- A frozen day can't be computed again, and its sketch of users holds hashes of the ids of before.
 CREATE FUNCTION slm_feedback.forget_frozen_users() RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -201,6 +228,7 @@ DECLARE
     at pg_catalog.timestamptz := '-infinity';
     batch record;
     frozen bigint;
+    corrections bigint;
 BEGIN
     IF batch_rows IS NULL OR batch_rows OPERATOR(pg_catalog.<) 1 THEN
         RAISE EXCEPTION 'batch_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
@@ -226,6 +254,10 @@ BEGIN
         RAISE NOTICE '% opinions converted, % merged, for queries through %', feedback_converted, feedback_merged, at;
         COMMIT;
     END LOOP;
+    corrections := slm_feedback.convert_corrections();
+    IF corrections OPERATOR(pg_catalog.>) 0 THEN
+        RAISE NOTICE '% corrections converted', corrections;
+    END IF;
     frozen := slm_feedback.forget_frozen_users();
     IF frozen OPERATOR(pg_catalog.>) 0 THEN
         RAISE NOTICE 'sketches of users removed from % frozen days', frozen;

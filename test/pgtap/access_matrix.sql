@@ -96,6 +96,7 @@ function user_id_report()|admin
 procedure convert_user_ids(integer,bigint,bigint,bigint)|admin
 function convert_queries_batch(timestamp with time zone,integer)|admin
 function convert_feedback_batch(timestamp with time zone,integer)|admin
+function convert_corrections()|admin
 function forget_frozen_users()|admin
 function audit_conversion(bigint,bigint,bigint)|admin
 -- inside|

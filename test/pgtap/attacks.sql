@@ -240,6 +240,7 @@ INSERT INTO public.slm_calls VALUES
     ('user_id_report', 'admin', $$SELECT * FROM slm_feedback.user_id_report()$$, 'ran'),
     ('convert_queries_batch', 'admin', $$SELECT * FROM slm_feedback.convert_queries_batch('-infinity', 10)$$, 'ran'),
     ('convert_feedback_batch', 'admin', $$SELECT * FROM slm_feedback.convert_feedback_batch('-infinity', 10)$$, 'ran'),
+    ('convert_corrections', 'admin', $$SELECT slm_feedback.convert_corrections()$$, 'ran'),
     ('forget_frozen_users', 'admin', $$SELECT slm_feedback.forget_frozen_users()$$, 'ran'),
     ('audit_conversion', 'admin', $$SELECT slm_feedback.audit_conversion(1, 2, 3)$$, 'ran'),
     ('convert_user_ids', 'admin', $$CALL slm_feedback.convert_user_ids()$$, 'ran');

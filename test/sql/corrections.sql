@@ -56,7 +56,14 @@ SELECT slm_feedback.set_user_id_policy('drop');
 SELECT user_id FROM slm_feedback.submit_correction('r1', 'under drop', 'ann');
 INSERT INTO slm_feedback.corrections (request_id, user_id, corrected_text) VALUES ('r1', 'eve', 'direct') RETURNING user_id;
 UPDATE slm_feedback.corrections SET request_id = 'r2';
+-- What is stored already is converted, and equal texts of what is now one person become one.
+SELECT user_id, corrected_text FROM slm_feedback.corrections ORDER BY user_id, corrected_text COLLATE "C";
+CALL slm_feedback.convert_user_ids();
+SELECT user_id, corrected_text FROM slm_feedback.corrections ORDER BY user_id, corrected_text COLLATE "C";
+SELECT * FROM slm_feedback.user_id_report() WHERE table_name = 'corrections';
 SELECT slm_feedback.set_user_id_policy('plain');
+SELECT corrected_text FROM slm_feedback.submit_correction('r1', '4', 'ann');
+SELECT corrected_text FROM slm_feedback.submit_correction('r1', '4', 'bob');
 
 -- Withdrawal, and the end of the question.
 SELECT slm_feedback.withdraw_corrections('r1', 'ann') AS ann, slm_feedback.withdraw_corrections('r1', 'ann') AS again,
