@@ -1,0 +1,2 @@
+\set u random(1, 1000000000)
+INSERT INTO raw.queries_ivm (query_text, response_text, request_id, user_id, session_id, response_time_ms, model, prompt_version, input_tokens, output_tokens, cost_usd) VALUES ('How do I change setting ' || :u || ' of the product that I bought last year?', repeat('Open the settings, choose the entry and press the button twice. ', 6), gen_random_uuid()::text, 'user-' || :u, 's-1', 800, 'model-1', 'v1', 80, 300, 0.0002) ON CONFLICT (request_id) DO NOTHING;
