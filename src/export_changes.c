@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(slm_changes_since);
 PG_FUNCTION_INFO_V1(slm_changes_cursor);
 PG_FUNCTION_INFO_V1(slm_written_since);
 
-#define CURSOR_FORMAT "v1-%016" INT64_MODIFIER "x-%x-%x-%x-%" INT64_MODIFIER "x"
+#define CURSOR_FORMAT "v1-%016" SLM_HEX64 "-%x-%x-%x-%" SLM_HEX64
 
 /* Where transaction ids are comparable, and one of them. */
 typedef struct ChangesCursor
