@@ -27,6 +27,13 @@
  * told by worker_pid, which outlives a restart of the launcher; should two
  * workers meet all the same, the job locks keep every job single.
  *
+ * A dump that is being restored must not meet rows that a worker has written
+ * into the same tables.  A session that runs a dump's script (pg_restore, or
+ * psql) is known by two settings that every dump begins with; the database is
+ * left alone until the last such session has ended.  And a database that holds
+ * nothing yet is looked at, but not written to: pg_restore --jobs connects anew
+ * after it has created the extension.
+ *
  * A worker that ends without writing when something is due next has failed (it
  * could not connect, or was terminated): the database is visited again, after a
  * pause that grows with every failure in a row.
@@ -64,6 +71,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -87,6 +95,7 @@ PGDLLEXPORT void slm_worker_main(Datum arg);
 #define LONGEST_RETRY 300
 #define LONGEST_SLEEP 300 /* a clock that was set is noticed after that */
 #define RESCAN_INTERVAL SECS_PER_DAY
+#define EMPTY_INTERVAL 300 /* between looks at an empty database */
 
 typedef struct SharedDatabase
 {
@@ -95,6 +104,7 @@ typedef struct SharedDatabase
 	bool changed;		  /* visit it at once */
 	bool reported;		  /* the last worker has set next_run */
 	int worker_pid;		  /* of the worker in it, or 0 */
+	int restorers;		  /* sessions that restore a dump into it */
 } SharedDatabase;
 
 typedef struct SharedState
@@ -222,6 +232,48 @@ request_visit(void)
 
 /* ---- what backends tell the launcher ---- */
 
+/* At the end of a session that restored a dump: the database can be visited. */
+static void
+end_restore(int code, Datum arg)
+{
+	SharedDatabase *entry;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = find_database(DatumGetObjectId(arg));
+	if (entry != NULL && entry->restorers > 0)
+		entry->restorers--;
+	if (entry != NULL)
+		entry->changed = true;
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Is this session restoring a dump?  The settings are what pg_dump writes at
+ * the top of each; no other session has a reason for both.
+ */
+static bool
+note_restore(void)
+{
+	static bool noted = false;
+	SharedDatabase *entry;
+
+	if (noted || row_security || check_function_bodies)
+		return noted;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = add_database(MyDatabaseId);
+	if (entry != NULL)
+	{
+		entry->restorers++;
+		noted = true;
+	}
+	LWLockRelease(shared->lock);
+	if (noted)
+		before_shmem_exit(end_restore, ObjectIdGetDatum(MyDatabaseId));
+	return noted;
+}
+
 /*
  * A backend uses the extension here: make the database known.  Called when the
  * settings are read, so not often.
@@ -235,6 +287,8 @@ slm_worker_announce(void)
 	if (shared == NULL || announced == MyDatabaseId || !IsUnderPostmaster)
 		return;
 	announced = MyDatabaseId;
+	if (note_restore())
+		return;
 	LWLockAcquire(shared->lock, LW_SHARED);
 	known = find_database(MyDatabaseId) != NULL;
 	LWLockRelease(shared->lock);
@@ -255,7 +309,8 @@ at_transaction_event(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (wake_at_commit && shared != NULL && event == XACT_EVENT_COMMIT)
+	if (wake_at_commit && shared != NULL && event == XACT_EVENT_COMMIT &&
+		!note_restore())
 		request_visit();
 	wake_at_commit = false;
 }
@@ -348,7 +403,8 @@ scan_databases(void)
 	{
 		SharedDatabase *entry = &shared->databases[i];
 
-		if (!present[i] && launched[i].handle == NULL && entry->worker_pid == 0)
+		if (!present[i] && launched[i].handle == NULL &&
+			entry->worker_pid == 0 && entry->restorers == 0)
 		{
 			memset(entry, 0, sizeof(SharedDatabase));
 			memset(&launched[i], 0, sizeof(LaunchedDatabase));
@@ -437,7 +493,7 @@ find_due(long *wait)
 		TimestampTz next = entry->changed ? DT_NOBEGIN : entry->next_run;
 
 		if (!OidIsValid(entry->database) || mine->handle != NULL ||
-			entry->worker_pid != 0)
+			entry->worker_pid != 0 || entry->restorers > 0)
 			continue;
 		if (mine->retry_at > real_now)
 			*wait = Min(*wait, TimestampDifferenceMilliseconds(real_now,
@@ -687,6 +743,19 @@ has_jobs(void)
 	return false;
 }
 
+/* Has anything been recorded or restored here? */
+static bool
+has_data(void)
+{
+	bool isnull;
+
+	SPI_execute("SELECT EXISTS (SELECT FROM slm_feedback.rollup_state) "
+				"OR EXISTS (SELECT FROM slm_feedback.queries)",
+				false, 0);
+	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, 1, &isnull));
+}
+
 /*
  * A CALL runs in a portal, which holds the snapshot of each of its
  * transactions; a worker that ends transactions has to bring its own.
@@ -722,7 +791,11 @@ slm_worker_main(Datum arg)
 	enter_portal();
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	pgstat_report_activity(STATE_RUNNING, "slm_feedback worker: jobs");
-	if (has_jobs())
+	if (!has_jobs())
+		next_run = DT_NOEND;
+	else if (!has_data())
+		next_run = slm_now() + EMPTY_INTERVAL * USECS_PER_SEC;
+	else
 	{
 		slm_run_jobs(NULL);
 		next_run = slm_next_run();

@@ -95,7 +95,7 @@ sub rolled_up
 # --- two databases at once, and those that are left alone -------------------------------------------------
 
 sql('postgres', 'CREATE DATABASE closed');
-sql('closed', "CREATE EXTENSION slm_feedback CASCADE");
+sql('closed', "BEGIN; CREATE EXTENSION slm_feedback CASCADE; $queries; COMMIT");
 eventually('closed', "EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')",
 	'a new extension is found at once');
 sql('closed', 'DELETE FROM slm_feedback.job_runs');
@@ -193,7 +193,7 @@ is($err, '', 'without an error');
 eventually('postgres', q{NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'slm_feedback worker' AND datname = 'guarded')},
 	'the worker leaves');
 unlike(log_since($offset), qr/deadlock|does not exist/, 'quietly');
-sql('guarded', 'DROP TABLE public.brake; CREATE EXTENSION slm_feedback');
+sql('guarded', "BEGIN; DROP TABLE public.brake; CREATE EXTENSION slm_feedback; $queries; COMMIT");
 eventually('guarded', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'a new extension is found again');
 sql('guarded', 'ALTER EXTENSION slm_feedback UPDATE');
 pass('ALTER EXTENSION UPDATE');
@@ -241,6 +241,31 @@ $node->append_conf('postgresql.conf', 'slm_feedback.refresh_interval = 1h');
 $node->reload;
 my ($ret) = $node->psql('postgres', q{ALTER SYSTEM SET slm_feedback.nightly_time = '25:00'}, stderr => \$err);
 like($err, qr/invalid value for parameter "slm_feedback.nightly_time": "25:00".*Write a time of day/s, 'a wrong nightly_time is refused');
+
+# --- a dump that is restored under it --------------------------------------------------------------------
+
+# Every table of the dump is restored slowly, with a worker that would be glad to work every second.
+sql('first', q{SELECT slm_feedback.set_job('refresh', schedule => '1 second'), slm_feedback.set_min_group_users(0)});
+eventually('first', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'refresh' AND status = 'done')}, 'the worker is busy');
+my $dump = $PostgreSQL::Test::Utils::tmp_check . '/first';
+$node->command_ok([ 'pg_dump', '-Fd', '-f', "$dump.dir", $node->connstr('first') ], 'a dump');
+$node->command_ok([ 'pg_dump', '-f', "$dump.sql", $node->connstr('first') ], 'and as a script');
+my $script = slurp_file("$dump.sql");
+is(($script =~ s/^(COPY slm_feedback)/SELECT pg_catalog.pg_sleep(0.3);\n$1/mg) > 5, 1, 'a script with pauses');
+append_to_file("$dump.slow.sql", $script);
+foreach (
+	[ 'by_script', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-f', "$dump.slow.sql" ],
+	[ 'by_restore', 'pg_restore', '--exit-on-error', "$dump.dir" ],
+	[ 'by_jobs', 'pg_restore', '--exit-on-error', '--jobs', '2', "$dump.dir" ])
+{
+	my ($database, @command) = @$_;
+	sql('postgres', "CREATE DATABASE $database");
+	$node->command_ok([ @command, '-d', $node->connstr($database) ], "$database: a dump is restored while the worker runs");
+	my $restored = sql($database, q{SELECT max(run_id) FROM slm_feedback.job_runs});
+	eventually($database, qq{EXISTS (SELECT FROM slm_feedback.job_runs WHERE status = 'done' AND run_id > $restored)}, "$database: then the worker works there");
+}
+sql('postgres', "DROP DATABASE $_") foreach qw(by_script by_restore by_jobs);
+sql('first', q{SELECT slm_feedback.set_job('refresh', schedule => 'default')});
 
 # --- nothing while nothing is due -------------------------------------------------------------------------
 
