@@ -44,6 +44,14 @@
 #define SLM_PROC_LXID(proc) ((proc)->vxid.lxid)
 #endif
 
+/* 18 took the C library's conversions of 64-bit integers for its own */
+#if PG_VERSION_NUM < 180000
+#define SLM_HEX64 INT64_MODIFIER "x"
+#else
+#include <inttypes.h>
+#define SLM_HEX64 PRIx64
+#endif
+
 /* 18 lets a module tell its name and version */
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
