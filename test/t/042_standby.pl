@@ -18,12 +18,12 @@ $standby->start;
 
 my $processes = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'slm_feedback%'};
 my $refreshes = q{SELECT count(*) FROM slm_feedback.job_runs WHERE job = 'refresh' AND status = 'done'};
-$primary->safe_psql('postgres', 'CREATE EXTENSION slm_feedback CASCADE');
+$primary->safe_psql('postgres', q{BEGIN; CREATE EXTENSION slm_feedback CASCADE; SELECT slm_feedback.record_query('a question'); COMMIT});
 ok($primary->poll_query_until('postgres', "SELECT ($refreshes) > 2"), 'the primary works');
 $primary->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', $processes), '0', 'a standby has neither launcher nor worker');
 is($standby->safe_psql('postgres', q{SELECT count(*) > 2 FROM slm_feedback.report_jobs()}), 't', 'but reads what the primary did');
-is($standby->safe_psql('postgres', q{SELECT total_queries FROM slm_feedback.report_summary()}), '0', 'and reports');
+is($standby->safe_psql('postgres', q{SELECT total_queries FROM slm_feedback.report_summary()}), '1', 'and reports');
 my $stderr;
 $standby->psql('postgres', 'CALL slm_feedback.run_jobs()', stderr => \$stderr);
 like($stderr, qr/cannot execute run_jobs\(\) during recovery/, 'run_jobs() is refused there');
