@@ -42,6 +42,7 @@ SQL_PARTS = \
 	sql/training.sql \
 	sql/export_training.sql \
 	sql/export_changes.sql \
+	sql/data_subjects.sql \
 	sql/access.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -106,6 +106,8 @@ BEGIN ATOMIC
         ('admin', 'routine', 'set_min_group_users'),
         ('admin', 'routine', 'set_user_id_policy'),
         ('admin', 'routine', 'user_id_report'),
+        ('admin', 'routine', 'export_user'),
+        ('admin', 'routine', 'erase_user'),
         ('admin', 'routine', 'convert_user_ids'),
         ('admin', 'routine', 'convert_queries_batch'),
         ('admin', 'routine', 'convert_feedback_batch'),

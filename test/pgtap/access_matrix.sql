@@ -93,6 +93,9 @@ function revoke_access(regrole)|admin
 function set_min_group_users(integer)|admin
 function set_user_id_policy(text)|admin
 function user_id_report()|admin
+function export_user(text)|admin
+function erase_user(text,text)|admin
+function personal_columns()|-
 procedure convert_user_ids(integer,bigint,bigint,bigint)|admin
 function convert_queries_batch(timestamp with time zone,integer)|admin
 function convert_feedback_batch(timestamp with time zone,integer)|admin

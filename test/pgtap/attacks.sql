@@ -237,6 +237,8 @@ INSERT INTO public.slm_calls VALUES
     ('revoke_access', 'admin', $$SELECT slm_feedback.revoke_access('slm_attack_nobody')$$, 'ran'),
     ('set_min_group_users', 'admin', $$SELECT slm_feedback.set_min_group_users(0)$$, 'ran'),
     ('set_user_id_policy', 'admin', $$SELECT slm_feedback.set_user_id_policy('drop')$$, 'ran'),
+    ('export_user', 'admin', $$SELECT slm_feedback.export_user('u')$$, 'ran'),
+    ('erase_user', 'admin', $$SELECT * FROM slm_feedback.erase_user('u')$$, 'ran'),
     ('user_id_report', 'admin', $$SELECT * FROM slm_feedback.user_id_report()$$, 'ran'),
     ('convert_queries_batch', 'admin', $$SELECT * FROM slm_feedback.convert_queries_batch('-infinity', 10)$$, 'ran'),
     ('convert_feedback_batch', 'admin', $$SELECT * FROM slm_feedback.convert_feedback_batch('-infinity', 10)$$, 'ran'),
