@@ -246,22 +246,41 @@ slm_copy_source() {
 }
 
 # Makes the private PostgreSQL: sets PG_CONFIG and slm_bin, and puts its programs first in the path.
+# SLM_SERVER names another server than the packages' to copy, as scripts/assert_server builds it, and
+# SLM_WRAPPER a command by which the server's programs run: a memory checker, which writes what it finds to
+# files whose names start with @LOG@ (see scripts/harden).
 slm_make_pgtree() {
 	local tree=$slm_work/pg
+	if [ -n "${SLM_SERVER:-}" ]; then
+		slm_as_user mkdir -p "$tree/lib/postgresql"
+		slm_as_user cp -a --no-preserve=ownership "$SLM_SERVER" "$tree/lib/postgresql/$slm_version"
+		slm_use_pgtree
+		return
+	fi
 	[ -x "/usr/lib/postgresql/$slm_version/bin/postgres" ] ||
 		slm_die "there is no /usr/lib/postgresql/$slm_version/bin/postgres"
 	slm_as_user mkdir -p "$tree"/{lib/postgresql,share/postgresql,include}
 	slm_as_user cp -a --no-preserve=ownership "/usr/lib/postgresql/$slm_version" "$tree/lib/postgresql/"
 	slm_as_user cp -a --no-preserve=ownership "/usr/share/postgresql/$slm_version" "$tree/share/postgresql/"
 	slm_as_user ln -s /usr/include/postgresql "$tree/include/postgresql"
-	slm_bin=$tree/lib/postgresql/$slm_version/bin
-	export PG_CONFIG=$slm_bin/pg_config
-	export PATH=$slm_bin:$PATH
+	slm_use_pgtree
 }
 
-# Without bitcode for the server's JIT: the throwaway servers have no use for it.
+slm_use_pgtree() {
+	slm_bin=$slm_work/pg/lib/postgresql/$slm_version/bin
+	export PG_CONFIG=$slm_bin/pg_config
+	export PATH=$slm_bin:$PATH
+	if [ -n "${SLM_WRAPPER:-}" ]; then
+		slm_as_user mv "$slm_bin/postgres" "$slm_bin/postgres.real"
+		printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${SLM_WRAPPER//@LOG@/$slm_work/log/checker}" "$slm_bin/postgres.real" |
+			slm_as_user tee "$slm_bin/postgres" >/dev/null
+		slm_as_user chmod 755 "$slm_bin/postgres"
+	fi
+}
+
+# Without bitcode for the server's JIT: the throwaway servers have no use for it. SLM_COPT: flags for gcc.
 slm_make() {
-	make --no-print-directory -C "$slm_work/src" PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"
+	make --no-print-directory -C "$slm_work/src" PG_CONFIG="$PG_CONFIG" with_llvm=no ${SLM_COPT:+COPT="$SLM_COPT"} "$@"
 }
 
 slm_build() {
