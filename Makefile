@@ -55,7 +55,7 @@ ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isol
 ISOLATION_OPTS = --inputdir=test/isolation
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
-EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql
+EXTRA_CLEAN = $(EXTENSION)--$(EXTVERSION).sql $(EXTENSION)-$(EXTVERSION).tar.gz $(EXTENSION)-$(EXTVERSION).zip
 
 PG_CPPFLAGS = -DSLM_VERSION='"$(EXTVERSION)"' -I$(srcdir)/src
 
@@ -84,6 +84,19 @@ uninstall: uninstall-dashboard
 uninstall-dashboard:
 	rm -f '$(DESTDIR)$(datadir)/extension/$(notdir $(DASHBOARD))'
 .PHONY: install-dashboard uninstall-dashboard
+
+# A release archive of the committed files, with the dashboard page built, for PGXN and for systems without npm.
+DISTNAME = $(EXTENSION)-$(EXTVERSION)
+dist: $(wildcard $(DASHBOARD))
+	@grep -q '"version": "$(EXTVERSION)"' META.json || { echo 'META.json has another version than the control file' >&2; exit 1; }
+	@test -f $(DASHBOARD) || { echo 'the dashboard page is missing: run make with npm installed first' >&2; exit 1; }
+	git archive --format=tar --prefix=$(DISTNAME)/ HEAD > $(DISTNAME).tar
+	tar --append -f $(DISTNAME).tar --owner=0 --group=0 --transform='s,^,$(DISTNAME)/,' $(DASHBOARD)
+	rm -rf $(DISTNAME) $(DISTNAME).zip
+	tar -xf $(DISTNAME).tar && gzip -9nf $(DISTNAME).tar
+	! command -v zip >/dev/null || zip -qr $(DISTNAME).zip $(DISTNAME)
+	rm -rf $(DISTNAME)
+.PHONY: dist
 
 # Every object depends on every header: there are few, and a stale struct is worse than a rebuild.
 $(OBJS): $(wildcard src/*.h) slm_feedback.control

@@ -320,6 +320,7 @@ slm_start_server() {
 		log_line_prefix = '%m [%p] %q%a '
 		timezone = 'UTC'
 		fsync = off
+		${SLM_SETTINGS:-}
 		$([ -z "$config" ] || cat "$config")
 	END
 	for try in 1 2 3 4 5; do
