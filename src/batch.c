@@ -274,6 +274,8 @@ process_element(Batch *batch, int i, CaptureRecord *record)
 	Refusal why;
 	const char *status = NULL;
 
+	/* An error may come before the record is read. */
+	memset(record->nulls, true, sizeof(record->nulls));
 	element = getIthJsonbValueFromContainer(&batch->input->root, i);
 	if (load_object(batch->kind, element, record, &why))
 		status = batch->kind->write(record, &why);
@@ -345,7 +347,7 @@ process_in_subtransaction(Batch *batch, int first, int last,
 static void
 process_one_by_one(Batch *batch)
 {
-	CaptureRecord record;
+	CaptureRecord record = {0};
 	ErrorData *error;
 
 	tuplestore_clear(batch->result->setResult);
@@ -370,7 +372,7 @@ static Datum
 run_batch(FunctionCallInfo fcinfo, const BatchKind *kind)
 {
 	Batch batch = {.kind = kind};
-	CaptureRecord record;
+	CaptureRecord record = {0};
 	ErrorData *error;
 	SlmCaller caller;
 

@@ -227,7 +227,7 @@ slm_submit_feedback(PG_FUNCTION_ARGS)
 	CaptureRecord record;
 	Refusal why;
 	SlmCaller caller;
-	Datum row;
+	Datum row = (Datum) 0;
 	bool known;
 
 	slm_load_arguments(fcinfo, FEEDBACK_FIELDS, &record);
