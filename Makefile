@@ -35,6 +35,7 @@ SQL_PARTS = \
 	sql/tombstones.sql \
 	sql/corrections.sql \
 	sql/user_ids.sql \
+	sql/redaction.sql \
 	sql/readable.sql \
 	sql/export_interactions.sql \
 	sql/export_daily_metrics.sql \

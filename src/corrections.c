@@ -18,6 +18,7 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "redact.h"
 #include "settings.h"
 #include "user_ids.h"
 
@@ -93,6 +94,9 @@ slm_submit_correction(PG_FUNCTION_ARGS)
 	slm_apply_user_id_policy(&values[CORRECTION_USER_ID], &user_id_null,
 							 USER_ID_FROM_CAPTURE);
 	nulls[CORRECTION_USER_ID] = user_id_null ? 'n' : ' ';
+	slm_apply_redaction(&values[CORRECTION_CORRECTED_TEXT], false);
+	slm_apply_redaction(&values[CORRECTION_NOTE],
+						record.nulls[CORRECTION_NOTE]);
 
 	caller = slm_become_owner();
 	SPI_connect();

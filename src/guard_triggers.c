@@ -5,8 +5,8 @@
  * Invariants upheld for INSERT, COPY, UPDATE, DELETE and logical replication
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
- * created_at; user ids follow the policy (user_ids.c); a removal leaves a
- * tombstone (export_changes.c).  Rows that a capture function writes pass
+ * created_at; user ids follow the policy (user_ids.c), and texts the
+ * redaction setting (redact.c); a removal leaves a tombstone (export_changes.c).  Rows that a capture function writes pass
  * through at once: the function has done the same already.  Rows that retention
  * purges mark no day, since theirs are frozen (retention.c).
  */
@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "export_changes.h"
 #include "late_marks.h"
+#include "redact.h"
 #include "retention.h"
 #include "settings.h"
 #include "user_ids.h"
@@ -35,6 +36,11 @@ PG_FUNCTION_INFO_V1(slm_guard_queries);
 PG_FUNCTION_INFO_V1(slm_guard_feedback);
 PG_FUNCTION_INFO_V1(slm_guard_corrections);
 PG_FUNCTION_INFO_V1(slm_guard_truncate);
+
+/* The columns that redaction at write covers. */
+static const char *const query_texts[] = {"query_text", "response_text"};
+static const char *const feedback_texts[] = {"comment"};
+static const char *const correction_texts[] = {"corrected_text", "note"};
 
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo, const char *name)
@@ -94,9 +100,13 @@ timestamp_column(TriggerData *trigger, HeapTuple row, const char *name)
 				  : DatumGetTimestampTz(value);
 }
 
-/* The row with its user id as the policy stores it. */
+/*
+ * The row as the policies store it: its user id, and its texts if redaction at
+ * write is on.
+ */
 static HeapTuple
-with_stored_user_id(TriggerData *trigger, HeapTuple row)
+as_stored(TriggerData *trigger, HeapTuple row, const char *const *texts,
+		  int ntexts)
 {
 	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
 	bool isnull;
@@ -107,11 +117,23 @@ with_stored_user_id(TriggerData *trigger, HeapTuple row)
 
 	stored_null = isnull;
 	slm_apply_user_id_policy(&stored, &stored_null, USER_ID_FROM_TABLE);
-	if (stored == given && stored_null == isnull)
-		return row;
-	attnum = SPI_fnumber(desc, "user_id");
-	return heap_modify_tuple_by_cols(row, desc, 1, &attnum, &stored,
-									 &stored_null);
+	if (stored != given || stored_null != isnull)
+	{
+		attnum = SPI_fnumber(desc, "user_id");
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attnum, &stored,
+										&stored_null);
+	}
+	for (int i = 0; i < ntexts; i++)
+	{
+		given = stored = column(trigger, row, texts[i], &isnull);
+		slm_apply_redaction(&stored, isnull);
+		if (stored == given)
+			continue;
+		attnum = SPI_fnumber(desc, texts[i]);
+		row =
+			heap_modify_tuple_by_cols(row, desc, 1, &attnum, &stored, &isnull);
+	}
+	return row;
 }
 
 /* A tombstone for the answer of a row that is being deleted. */
@@ -157,7 +179,8 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 	slm_note_write(created_at);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(row);
-	return PointerGetDatum(with_stored_user_id(trigger, row));
+	return PointerGetDatum(
+		as_stored(trigger, row, query_texts, lengthof(query_texts)));
 }
 
 /*
@@ -228,7 +251,8 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 										&value, &(bool){false});
 		slm_note_write(query_created_at);
 	}
-	return PointerGetDatum(with_stored_user_id(trigger, row));
+	return PointerGetDatum(
+		as_stored(trigger, row, feedback_texts, lengthof(feedback_texts)));
 }
 
 /*
@@ -255,7 +279,8 @@ slm_guard_corrections(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 		!same_text(trigger, "request_id"))
 		refuse_change(trigger, "request_id");
-	return PointerGetDatum(with_stored_user_id(trigger, row));
+	return PointerGetDatum(
+		as_stored(trigger, row, correction_texts, lengthof(correction_texts)));
 }
 
 /*

@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "direct_insert.h"
 #include "late_marks.h"
+#include "redact.h"
 #include "settings.h"
 #include "user_ids.h"
 #include "uuidv7.h"
@@ -234,6 +235,10 @@ slm_insert_query(CaptureRecord *record)
 
 	slm_apply_user_id_policy(&row.values[QUERY_USER_ID],
 							 &row.nulls[QUERY_USER_ID], USER_ID_FROM_CAPTURE);
+	slm_apply_redaction(&row.values[QUERY_QUERY_TEXT],
+						row.nulls[QUERY_QUERY_TEXT]);
+	slm_apply_redaction(&row.values[QUERY_RESPONSE_TEXT],
+						row.nulls[QUERY_RESPONSE_TEXT]);
 	if (!insert_directly(&row) && !insert_by_plan(&row))
 		return false;
 	slm_note_write(DatumGetTimestampTz(row.values[QUERY_CREATED_AT]));

@@ -132,6 +132,7 @@ read_settings_row(SlmSettings *into)
 
 	into->time_zone = pg_tzset("UTC");
 	into->user_id_policy = USER_ID_PLAIN;
+	into->redact_at_write = false;
 	into->min_group_users = 0;
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -139,6 +140,7 @@ read_settings_row(SlmSettings *into)
 			find_time_zone(TextDatumGetCString(setting(slot, "time_zone")));
 		into->user_id_policy =
 			find_policy(TextDatumGetCString(setting(slot, "user_id_policy")));
+		into->redact_at_write = DatumGetBool(setting(slot, "redact_at_write"));
 		into->min_group_users = DatumGetInt32(setting(slot, "min_group_users"));
 	}
 	table_endscan(scan);

@@ -25,6 +25,7 @@ typedef struct SlmSettings
 	Oid owner; /* of the extension's tables: capture runs as this role */
 	pg_tz *time_zone;
 	UserIdPolicy user_id_policy;
+	bool redact_at_write;
 	int min_group_users; /* reports leave out rows of fewer */
 } SlmSettings;
 

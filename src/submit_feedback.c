@@ -23,6 +23,7 @@
 #include "export_changes.h"
 #include "direct_insert.h"
 #include "late_marks.h"
+#include "redact.h"
 #include "settings.h"
 #include "user_ids.h"
 
@@ -202,6 +203,8 @@ slm_upsert_feedback(CaptureRecord *record, Datum *row)
 	slm_apply_user_id_policy(&opinion.values[FEEDBACK_USER_ID],
 							 &opinion.nulls[FEEDBACK_USER_ID],
 							 USER_ID_FROM_CAPTURE);
+	slm_apply_redaction(&opinion.values[FEEDBACK_COMMENT],
+						opinion.nulls[FEEDBACK_COMMENT]);
 	opinion.values[FEEDBACK_RATING] =
 		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
 

@@ -111,6 +111,10 @@ function object_access()|-
 function stored_user_id(text)|-
 function user_id_kind(text)|-
 function user_id_forms(text)|-
+function redact(text)|analyst texts admin
+function redaction_counts(text)|-
+function set_redaction(boolean)|admin
+function redaction_dry_run(date,date)|admin
 function new_erased_user_id()|-
 function choose_dashboard_questions(date,integer,integer)|-
 function dashboard_rows(date,date)|-

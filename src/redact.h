@@ -1,0 +1,10 @@
+/*
+ * redact.h
+ *		Placeholders for personal data in texts.
+ */
+#ifndef SLM_REDACT_H
+#define SLM_REDACT_H
+
+extern void slm_apply_redaction(Datum *value, bool isnull);
+
+#endif
