@@ -57,13 +57,6 @@
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
 #endif
 
-/* 18 formats its 64-bit integers by the standard's macros and dropped its own */
-#if PG_VERSION_NUM < 180000
-#define SLM_HEX64 INT64_MODIFIER "x"
-#else
-#define SLM_HEX64 PRIx64
-#endif
-
 /* 19 passes flags of the caller's to a scan */
 #if PG_VERSION_NUM < 190000
 #include "access/tableam.h"
