@@ -371,7 +371,6 @@ run_job(Job *job, const char *only, const Bitmapset *tried,
 	PG_END_TRY();
 	if (error != NULL)
 		report_failure(job, error);
-	pgstat_report_stat(true);
 }
 
 /*

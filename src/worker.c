@@ -800,9 +800,8 @@ slm_worker_main(Datum arg)
 		slm_run_jobs(NULL);
 		next_run = slm_next_run();
 	}
-	/* ends the transaction, too */
+	/* SPI starts the next transaction at once; the exit ends it and sends the statistics. */
 	SPI_commit();
-	pgstat_report_stat(true);
 
 	report_next_run(next_run);
 	proc_exit(0);
