@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -20,34 +19,6 @@
 #include "compat.h"
 #include "settings.h"
 #include "version.h"
-
-/*
- * The table that a capture function is just writing, so that its guard trigger
- * (guard_triggers.c) leaves the row to the function; InvalidOid otherwise.
- */
-Oid slm_capturing = InvalidOid;
-
-/* An error can leave slm_capturing set: it ends with its (sub)transaction. */
-static void
-at_transaction_event(XactEvent event, void *arg)
-{
-	slm_capturing = InvalidOid;
-}
-
-static void
-at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
-						SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		slm_capturing = InvalidOid;
-}
-
-void
-slm_capture_init(void)
-{
-	RegisterXactCallback(at_transaction_event, NULL);
-	RegisterSubXactCallback(at_subtransaction_event, NULL);
-}
 
 /* Fill in a refusal; false, so that a check can return it. */
 bool
@@ -101,6 +72,16 @@ slm_check_lengths(const CaptureField *fields, int nfields,
 	return true;
 }
 
+bool
+slm_check_request_id(bool isnull, Refusal *why)
+{
+	if (!isnull)
+		return true;
+	return slm_refuse(why, ERRCODE_NULL_VALUE_NOT_ALLOWED,
+					  "request_id must not be null", NULL,
+					  "Give the request id that record_query() returned.");
+}
+
 /* Refuse a created_at that is infinite, before 2000 or in the future. */
 bool
 slm_check_created_at(TimestampTz created_at, Refusal *why)
@@ -151,4 +132,34 @@ slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 		*plan = prepared;
 	}
 	return *plan;
+}
+
+/*
+ * The created_at of a query, looked up as the owner with the latest data that
+ * the command sees.  False if there is none.
+ */
+bool
+slm_find_query(Datum request_id, TimestampTz *created_at)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid types[1] = {TEXTOID};
+	SlmCaller caller = slm_become_owner();
+	bool isnull;
+	bool found;
+
+	SPI_connect();
+	SPI_execute_plan(
+		slm_kept_plan(&plan,
+					  "SELECT q.created_at FROM slm_feedback.queries q "
+					  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
+					  1, types),
+		&request_id, NULL, false, 1);
+	found = SPI_processed > 0;
+	if (found)
+		*created_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc,
+														1, &isnull));
+	SPI_finish();
+	slm_become_caller(caller);
+	return found;
 }

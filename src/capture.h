@@ -74,18 +74,18 @@ extern const CaptureField slm_query_fields[QUERY_FIELDS];
 extern const CaptureField slm_feedback_fields[FEEDBACK_FIELDS];
 
 /* capture.c */
-extern Oid slm_capturing;
-extern void slm_capture_init(void);
 extern bool slm_refuse(Refusal *why, int sqlstate, char *message, char *detail,
 					   char *hint);
 extern void slm_raise(const Refusal *why);
 extern bool slm_check_lengths(const CaptureField *fields, int nfields,
 							  const CaptureRecord *record, Refusal *why);
+extern bool slm_check_request_id(bool isnull, Refusal *why);
 extern bool slm_check_created_at(TimestampTz created_at, Refusal *why);
 extern void slm_load_arguments(FunctionCallInfo fcinfo, int nfields,
 							   CaptureRecord *record);
 extern SPIPlanPtr slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs,
 								Oid *types);
+extern bool slm_find_query(Datum request_id, TimestampTz *created_at);
 
 /* record_query.c, submit_feedback.c */
 extern bool slm_check_query(CaptureRecord *record, Refusal *why);

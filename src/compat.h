@@ -30,7 +30,7 @@
 #if PG_VERSION_NUM < 160000
 #define SLM_DATABASE_OWNERCHECK(oid, role) pg_database_ownercheck(oid, role)
 #else
-#define SLM_DATABASE_OWNERCHECK(oid, role) \
+#define SLM_DATABASE_OWNERCHECK(oid, role)                                     \
 	object_ownercheck(DatabaseRelationId, oid, role)
 #endif
 

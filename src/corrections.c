@@ -46,10 +46,8 @@ static const CaptureField correction_fields[CORRECTION_FIELDS] = {
 static bool
 check_correction(const CaptureRecord *record, Refusal *why)
 {
-	if (record->nulls[CORRECTION_REQUEST_ID])
-		return slm_refuse(why, ERRCODE_NULL_VALUE_NOT_ALLOWED,
-						  "request_id must not be null", NULL,
-						  "Give the request id that record_query() returned.");
+	if (!slm_check_request_id(record->nulls[CORRECTION_REQUEST_ID], why))
+		return false;
 	if (record->nulls[CORRECTION_CORRECTED_TEXT])
 		return slm_refuse(why, ERRCODE_NULL_VALUE_NOT_ALLOWED,
 						  "corrected_text must not be null", NULL,
@@ -136,7 +134,6 @@ Datum
 slm_withdraw_corrections(PG_FUNCTION_ARGS)
 {
 	static SPIPlanPtr delete_plan = NULL;
-	static SPIPlanPtr known_plan = NULL;
 	static Oid types[2] = {TEXTOID, TEXTOID};
 	CaptureRecord record = {0};
 	Refusal why;
@@ -144,21 +141,17 @@ slm_withdraw_corrections(PG_FUNCTION_ARGS)
 	Datum values[2];
 	char nulls[2] = {' ', ' '};
 	uint64 withdrawn;
+	TimestampTz query_created_at;
 	bool user_id_null;
-	bool known = true;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("request_id must not be null"),
-				 errhint("Give the request id that record_query() returned.")));
 	for (int i = 0; i < CORRECTION_FIELDS; i++)
 		record.nulls[i] = true;
-	record.nulls[CORRECTION_REQUEST_ID] = false;
+	record.nulls[CORRECTION_REQUEST_ID] = PG_ARGISNULL(0);
 	record.nulls[CORRECTION_USER_ID] = PG_ARGISNULL(1);
 	values[0] = record.values[CORRECTION_REQUEST_ID] = PG_GETARG_DATUM(0);
 	values[1] = record.values[CORRECTION_USER_ID] = PG_GETARG_DATUM(1);
-	if (!slm_check_lengths(correction_fields, CORRECTION_FIELDS, &record, &why))
+	if (!slm_check_request_id(PG_ARGISNULL(0), &why) ||
+		!slm_check_lengths(correction_fields, CORRECTION_FIELDS, &record, &why))
 		slm_raise(&why);
 
 	slm_settings_for_write();
@@ -176,20 +169,10 @@ slm_withdraw_corrections(PG_FUNCTION_ARGS)
 					  2, types),
 		values, nulls, false, 0);
 	withdrawn = SPI_processed;
-	if (withdrawn == 0)
-	{
-		SPI_execute_plan(
-			slm_kept_plan(&known_plan,
-						  "SELECT FROM slm_feedback.queries q "
-						  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
-						  1, types),
-			values, nulls, false, 1);
-		known = SPI_processed > 0;
-	}
 	SPI_finish();
 	slm_become_caller(caller);
 
-	if (!known)
+	if (withdrawn == 0 && !slm_find_query(values[0], &query_created_at))
 	{
 		slm_refuse_unknown_request(values[0], &why);
 		slm_raise(&why);

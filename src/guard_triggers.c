@@ -6,9 +6,10 @@
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
  * created_at; user ids follow the policy (user_ids.c), and texts the
- * redaction setting (redact.c); a removal leaves a tombstone (export_changes.c).  Rows that a capture function writes pass
+ * redaction setting (redact.c); a removal leaves a tombstone
+ * (export_changes.c).  Rows that a capture function writes (slm_capturing) pass
  * through at once: the function has done the same already.  Rows that retention
- * purges mark no day, since theirs are frozen (retention.c).
+ * purges (slm_purging) mark no day, since theirs are frozen (retention.c).
  */
 #include "postgres.h"
 
@@ -26,9 +27,9 @@
 #include "capture.h"
 #include "compat.h"
 #include "export_changes.h"
+#include "guard_triggers.h"
 #include "late_marks.h"
 #include "redact.h"
-#include "retention.h"
 #include "settings.h"
 #include "user_ids.h"
 
@@ -37,10 +38,45 @@ PG_FUNCTION_INFO_V1(slm_guard_feedback);
 PG_FUNCTION_INFO_V1(slm_guard_corrections);
 PG_FUNCTION_INFO_V1(slm_guard_truncate);
 
+/* The table that a capture function is just writing, or InvalidOid. */
+Oid slm_capturing = InvalidOid;
+
+/* Is the purge itself changing the tables? */
+bool slm_purging = false;
+
 /* The columns that redaction at write covers. */
 static const char *const query_texts[] = {"query_text", "response_text"};
 static const char *const feedback_texts[] = {"comment"};
 static const char *const correction_texts[] = {"corrected_text", "note"};
+
+/* An error can leave these set: they end with their (sub)transaction. */
+static void
+let_nothing_pass(void)
+{
+	slm_capturing = InvalidOid;
+	slm_purging = false;
+}
+
+static void
+at_transaction_event(XactEvent event, void *arg)
+{
+	let_nothing_pass();
+}
+
+static void
+at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		let_nothing_pass();
+}
+
+void
+slm_guard_triggers_init(void)
+{
+	RegisterXactCallback(at_transaction_event, NULL);
+	RegisterSubXactCallback(at_subtransaction_event, NULL);
+}
 
 static TriggerData *
 trigger_data(FunctionCallInfo fcinfo, const char *name)
@@ -183,36 +219,6 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 		as_stored(trigger, row, query_texts, lengthof(query_texts)));
 }
 
-/*
- * The created_at of a query, looked up as the owner with the latest data that
- * the command sees.  False if there is none: the foreign key says so next.
- */
-static bool
-find_query_created_at(Datum request_id, TimestampTz *created_at)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid types[1] = {TEXTOID};
-	SlmCaller caller = slm_become_owner();
-	bool isnull;
-	bool found;
-
-	SPI_connect();
-	SPI_execute_plan(
-		slm_kept_plan(&plan,
-					  "SELECT q.created_at FROM slm_feedback.queries q "
-					  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
-					  1, types),
-		&request_id, NULL, false, 1);
-	found = SPI_processed > 0;
-	if (found)
-		*created_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-														SPI_tuptable->tupdesc,
-														1, &isnull));
-	SPI_finish();
-	slm_become_caller(caller);
-	return found;
-}
-
 Datum
 slm_guard_feedback(PG_FUNCTION_ARGS)
 {
@@ -233,7 +239,7 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
 		/* A row that goes with its query needs no tombstone of its own. */
 		request_id = column(trigger, row, "request_id", &isnull);
-		if (find_query_created_at(request_id, &query_created_at))
+		if (slm_find_query(request_id, &query_created_at))
 			note_removal(trigger);
 		return PointerGetDatum(row);
 	}
@@ -242,7 +248,7 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 		refuse_change(trigger, "request_id");
 
 	request_id = column(trigger, row, "request_id", &isnull);
-	if (!isnull && find_query_created_at(request_id, &query_created_at))
+	if (!isnull && slm_find_query(request_id, &query_created_at))
 	{
 		int attnum = SPI_fnumber(RelationGetDescr(rel), "query_created_at");
 		Datum value = TimestampTzGetDatum(query_created_at);
@@ -271,8 +277,8 @@ slm_guard_corrections(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		if (find_query_created_at(column(trigger, row, "request_id", &isnull),
-								  &query_created_at))
+		if (slm_find_query(column(trigger, row, "request_id", &isnull),
+						   &query_created_at))
 			note_removal(trigger);
 		return PointerGetDatum(row);
 	}

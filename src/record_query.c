@@ -20,6 +20,7 @@
 #include "capture.h"
 #include "compat.h"
 #include "direct_insert.h"
+#include "guard_triggers.h"
 #include "late_marks.h"
 #include "redact.h"
 #include "settings.h"

@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -24,12 +23,10 @@
 
 #include "capture.h"
 #include "compat.h"
+#include "guard_triggers.h"
 #include "jobs.h"
 #include "retention.h"
 #include "settings.h"
-
-/* Is the purge itself changing the tables? */
-bool slm_purging = false;
 
 typedef struct Purge
 {
@@ -42,28 +39,6 @@ typedef struct Purge
 	TimestampTz position; /* texts: done up to here */
 	int64 rows;
 } Purge;
-
-/* An error can leave slm_purging set: it ends with its (sub)transaction. */
-static void
-at_transaction_event(XactEvent event, void *arg)
-{
-	slm_purging = false;
-}
-
-static void
-at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
-						SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		slm_purging = false;
-}
-
-void
-slm_retention_init(void)
-{
-	RegisterXactCallback(at_transaction_event, NULL);
-	RegisterSubXactCallback(at_subtransaction_event, NULL);
-}
 
 static TimestampTz
 timestamp_result(int column, bool *given)

@@ -11,15 +11,14 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
-#include "capture.h"
 #include "clock.h"
 #include "compat.h"
 #include "dashboard.h"
 #include "direct_insert.h"
+#include "guard_triggers.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
 #include "reports.h"
-#include "retention.h"
 #include "rollup.h"
 #include "settings.h"
 #include "worker.h"
@@ -34,14 +33,13 @@ _PG_init(void)
 {
 	slm_settings_init();
 	slm_late_marks_init();
-	slm_capture_init();
+	slm_guard_triggers_init();
 	slm_direct_insert_init();
 	slm_rollup_init();
 	slm_reports_init();
 	slm_pseudonym_keys_init();
 	slm_dashboard_init();
 	slm_clock_init();
-	slm_retention_init();
 	slm_worker_init();
 	slm_yield_database_init();
 	MarkGUCPrefixReserved("slm_feedback");

@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "export_changes.h"
 #include "direct_insert.h"
+#include "guard_triggers.h"
 #include "late_marks.h"
 #include "redact.h"
 #include "settings.h"
@@ -51,20 +52,10 @@ slm_refuse_unknown_request(Datum request_id, Refusal *why)
 			   "Check the request id, or record the query first.");
 }
 
-static bool
-check_request_id(const CaptureRecord *record, Refusal *why)
-{
-	if (!record->nulls[FEEDBACK_REQUEST_ID])
-		return true;
-	return slm_refuse(why, ERRCODE_NULL_VALUE_NOT_ALLOWED,
-					  "request_id must not be null", NULL,
-					  "Give the request id that record_query() returned.");
-}
-
 bool
 slm_check_feedback(CaptureRecord *record, Refusal *why)
 {
-	if (!check_request_id(record, why))
+	if (!slm_check_request_id(record->nulls[FEEDBACK_REQUEST_ID], why))
 		return false;
 	if (record->nulls[FEEDBACK_IS_HELPFUL] && record->nulls[FEEDBACK_RATING] &&
 		record->nulls[FEEDBACK_COMMENT])
@@ -257,7 +248,6 @@ Datum
 slm_withdraw_feedback(PG_FUNCTION_ARGS)
 {
 	static SPIPlanPtr delete_plan = NULL;
-	static SPIPlanPtr known_plan = NULL;
 	static Oid types[2] = {TEXTOID, TEXTOID};
 	CaptureRecord record;
 	Refusal why;
@@ -265,8 +255,8 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	Datum values[2];
 	char nulls[2] = {' ', ' '};
 	bool user_id_null;
+	TimestampTz query_created_at;
 	bool withdrawn;
-	bool known;
 	bool isnull;
 
 	for (int i = 0; i < FEEDBACK_FIELDS; i++)
@@ -275,7 +265,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	record.nulls[FEEDBACK_USER_ID] = PG_ARGISNULL(1);
 	values[0] = record.values[FEEDBACK_REQUEST_ID] = PG_GETARG_DATUM(0);
 	values[1] = record.values[FEEDBACK_USER_ID] = PG_GETARG_DATUM(1);
-	if (!check_request_id(&record, &why) ||
+	if (!slm_check_request_id(PG_ARGISNULL(0), &why) ||
 		!slm_check_lengths(slm_feedback_fields, FEEDBACK_FIELDS, &record, &why))
 		slm_raise(&why);
 
@@ -296,7 +286,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 					  2, types),
 		values, nulls, false, 0);
 	slm_capturing = InvalidOid;
-	known = withdrawn = SPI_processed > 0;
+	withdrawn = SPI_processed > 0;
 	if (withdrawn)
 	{
 		slm_note_write(DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
@@ -304,20 +294,10 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 														 1, &isnull)));
 		slm_note_removal(values[0], false);
 	}
-	else
-	{
-		SPI_execute_plan(
-			slm_kept_plan(&known_plan,
-						  "SELECT FROM slm_feedback.queries q "
-						  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
-						  1, types),
-			values, nulls, false, 1);
-		known = SPI_processed > 0;
-	}
 	SPI_finish();
 	slm_become_caller(caller);
 
-	if (!known)
+	if (!withdrawn && !slm_find_query(values[0], &query_created_at))
 	{
 		slm_refuse_unknown_request(values[0], &why);
 		slm_raise(&why);
