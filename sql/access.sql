@@ -106,6 +106,8 @@ BEGIN ATOMIC
         ('admin', 'routine', 'set_min_group_users'),
         ('analyst', 'routine', 'redact'),
         ('admin', 'routine', 'set_redaction'),
+        ('admin', 'routine', 'set_redaction_pattern'),
+        ('admin', 'table', 'redaction_patterns'),
         ('admin', 'routine', 'redaction_dry_run'),
         ('admin', 'routine', 'set_user_id_policy'),
         ('admin', 'routine', 'user_id_report'),

@@ -1,13 +1,73 @@
 -- Redaction (src/redact.c): personal data and secrets in texts are replaced by typed placeholders.
 CREATE FUNCTION slm_feedback.redact(value text) RETURNS text
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redact';
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redact';
 COMMENT ON FUNCTION slm_feedback.redact(text) IS
-'The text with [EMAIL], [PHONE], [CARD] (by Luhn), [IBAN] (mod 97), [IP] and [KEY] (API keys, tokens, JWT, Bearer) in place of what looks like one. Finds forms, not meaning: names and addresses stay. Linear in the length of the text. Errors: none.';
+'The text with [EMAIL], [PHONE], [CARD] (by Luhn), [IBAN] (mod 97), [IP] and [KEY] (API keys, tokens, JWT, Bearer) in place of what looks like one, and [NAME] for each match of redaction_patterns. Finds forms, not meaning: names and addresses stay. Linear in the length of the text. Errors: none.';
 
-CREATE FUNCTION slm_feedback.redaction_counts(value text) RETURNS integer[]
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redaction_counts';
-COMMENT ON FUNCTION slm_feedback.redaction_counts(text) IS
-'How many placeholders redact() would write: keys, e-mail addresses, IBANs, IP addresses, cards, phones, in this order. Errors: none.';
+CREATE FUNCTION slm_feedback.redaction_kinds(value text) RETURNS text[]
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redaction_kinds';
+COMMENT ON FUNCTION slm_feedback.redaction_kinds(text) IS
+'The kinds of the placeholders that redact() would write, one element a match: KEY, EMAIL, IBAN, IP, CARD, PHONE or the name of a redaction pattern. Errors: none.';
+
+CREATE TABLE slm_feedback.redaction_patterns (
+    name text PRIMARY KEY
+        CHECK (name OPERATOR(pg_catalog.~) '^[A-Z][A-Z0-9_]{0,29}$' AND name NOT IN ('KEY', 'EMAIL', 'IBAN', 'IP', 'CARD', 'PHONE')),
+    pattern text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE slm_feedback.redaction_patterns IS
+'Regular expressions of your own that redact() replaces by [NAME], before the built-in kinds and in the order of their names. At most 16. Change them with set_redaction_pattern().';
+COMMENT ON COLUMN slm_feedback.redaction_patterns.name IS 'The name, which is also the placeholder: capital letters, digits and underscores, 30 at most.';
+COMMENT ON COLUMN slm_feedback.redaction_patterns.pattern IS 'The regular expression, in PostgreSQL''s syntax (ARE); (?i) at its start ignores case.';
+COMMENT ON COLUMN slm_feedback.redaction_patterns.created_at IS 'When it was set.';
+SELECT pg_catalog.pg_extension_config_dump('slm_feedback.redaction_patterns', '');
+
+CREATE FUNCTION slm_feedback.check_redaction_pattern() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_check_redaction_pattern';
+COMMENT ON FUNCTION slm_feedback.check_redaction_pattern() IS
+'Trigger of redaction_patterns: refuses expressions that could slow down every write. Errors: 2201B not a regular expression; 22023 it is longer than 1,000 bytes, has back-references, looks ahead or behind, matches nothing, the empty string or a placeholder, or its time grows with the square of a text''s length; 54000 more than 16 patterns.';
+CREATE TRIGGER check_redaction_pattern BEFORE INSERT OR UPDATE ON slm_feedback.redaction_patterns
+    FOR EACH ROW EXECUTE FUNCTION slm_feedback.check_redaction_pattern();
+CREATE TRIGGER redaction_patterns_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON slm_feedback.redaction_patterns
+    FOR EACH STATEMENT EXECUTE FUNCTION slm_feedback.settings_changed();
+ALTER TABLE slm_feedback.redaction_patterns ENABLE ALWAYS TRIGGER redaction_patterns_changed;
+
+CREATE FUNCTION slm_feedback.set_redaction_pattern(name text, pattern text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF set_redaction_pattern.name IS NULL THEN
+        RAISE EXCEPTION 'name must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF set_redaction_pattern.name !~ '^[A-Z][A-Z0-9_]{0,29}$'
+       OR set_redaction_pattern.name IN ('KEY', 'EMAIL', 'IBAN', 'IP', 'CARD', 'PHONE') THEN
+        RAISE EXCEPTION 'name "%" cannot be that of a redaction pattern', set_redaction_pattern.name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It becomes the placeholder [NAME]: 1 to 30 capital letters, digits and underscores, a letter first, and none of the built-in KEY, EMAIL, IBAN, IP, CARD and PHONE.',
+                  HINT = 'Choose a name such as CUSTOMER_NUMBER.';
+    END IF;
+    -- No write may be under way that was judged by the old patterns.
+    LOCK TABLE slm_feedback.queries, slm_feedback.feedback, slm_feedback.corrections IN SHARE ROW EXCLUSIVE MODE;
+    IF set_redaction_pattern.pattern IS NULL THEN
+        DELETE FROM slm_feedback.redaction_patterns p WHERE p.name = set_redaction_pattern.name;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'redaction pattern "%" does not exist', set_redaction_pattern.name
+                USING ERRCODE = 'undefined_object', HINT = 'The patterns stand in slm_feedback.redaction_patterns.';
+        END IF;
+    ELSE
+        UPDATE slm_feedback.redaction_patterns p SET pattern = set_redaction_pattern.pattern, created_at = now()
+        WHERE p.name = set_redaction_pattern.name;
+        IF NOT FOUND THEN
+            INSERT INTO slm_feedback.redaction_patterns (name, pattern)
+            VALUES (set_redaction_pattern.name, set_redaction_pattern.pattern);
+        END IF;
+    END IF;
+    PERFORM slm_feedback.audit('set_redaction_pattern',
+                               jsonb_build_object('name', set_redaction_pattern.name, 'removed', set_redaction_pattern.pattern IS NULL));
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.set_redaction_pattern(text, text) IS
+'Adds or replaces a regular expression that redact() replaces by [NAME]; a null pattern removes it. Waits for running writes. What is stored already stays as it is. Errors: 22004 null name; 22023 a name that cannot be a placeholder, or a pattern that could slow down writes (see check_redaction_pattern()); 2201B not a regular expression; 42704 removal of an unknown name; 54000 more than 16 patterns.';
 
 CREATE FUNCTION slm_feedback.set_redaction(enabled boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -55,10 +115,9 @@ BEGIN ATOMIC
         SELECT 'corrections', 'note', c.note
         FROM query q JOIN slm_feedback.corrections c ON c.request_id = q.request_id
     )
-    SELECT v.table_name, v.column_name, (ARRAY['KEY', 'EMAIL', 'IBAN', 'IP', 'CARD', 'PHONE'])[n.kind],
-           count(*), sum(n.matches)
-    FROM value v, unnest(slm_feedback.redaction_counts(v.value)) WITH ORDINALITY AS n (matches, kind)
-    WHERE n.matches > 0
+    SELECT v.table_name, v.column_name, n.kind, count(*), sum(n.matches)::bigint
+    FROM value v,
+         LATERAL (SELECT k.kind, count(*) AS matches FROM unnest(slm_feedback.redaction_kinds(v.value)) k (kind) GROUP BY k.kind) n
     GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3;
 END;

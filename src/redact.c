@@ -8,6 +8,8 @@
  * text is.  All bytes that matter are ASCII, which no server encoding uses
  * inside a longer character; other bytes count as letters.
  *
+ * The DBA's own patterns go first (redaction_patterns.c).
+ *
  * redact(redact(x)) = redact(x), so a restored or an updated row stays as it is.
  */
 #include "postgres.h"
@@ -24,12 +26,12 @@
 
 #include "compat.h"
 #include "redact.h"
+#include "redaction_patterns.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_redact);
-PG_FUNCTION_INFO_V1(slm_redaction_counts);
+PG_FUNCTION_INFO_V1(slm_redaction_kinds);
 
-/* The order is that of redaction_counts()'s result. */
 typedef enum Kind
 {
 	KIND_KEY,
@@ -402,28 +404,37 @@ match_phone(const Span *span)
 static const struct
 {
 	Matcher match;
+	const char *name;
 	const char *placeholder;
 } kinds[KINDS] = {
-	[KIND_KEY] = {match_key, "[KEY]"},
-	[KIND_EMAIL] = {match_email, "[EMAIL]"},
-	[KIND_IBAN] = {match_iban, "[IBAN]"},
-	[KIND_IP] = {match_ip, "[IP]"},
-	[KIND_CARD] = {match_card, "[CARD]"},
-	[KIND_PHONE] = {match_phone, "[PHONE]"},
+	[KIND_KEY] = {match_key, "KEY", "[KEY]"},
+	[KIND_EMAIL] = {match_email, "EMAIL", "[EMAIL]"},
+	[KIND_IBAN] = {match_iban, "IBAN", "[IBAN]"},
+	[KIND_IP] = {match_ip, "IP", "[IP]"},
+	[KIND_CARD] = {match_card, "CARD", "[CARD]"},
+	[KIND_PHONE] = {match_phone, "PHONE", "[PHONE]"},
 };
 
-/*
- * Count the matches by kind, and write the redacted text to *into, if wanted,
- * once there is a match.  Returns the number of matches.
- */
-static int
-scan(text *given, StringInfo into, int *counts)
+/* The built-in placeholders, one by one; null after the last. */
+const char *
+slm_placeholder(int i)
 {
-	const unsigned char *start = (unsigned char *) VARDATA_ANY(given);
-	const unsigned char *end = start + VARSIZE_ANY_EXHDR(given);
+	return i < KINDS ? kinds[i].placeholder : NULL;
+}
+
+/*
+ * The text with placeholders; the very pointer given if nothing matches.
+ * *found, if wanted, gets the kind of each match.
+ */
+static text *
+redact(text *given, ArrayBuildState **found)
+{
+	text *text_before = slm_replace_patterns(given, found);
+	const unsigned char *start = (unsigned char *) VARDATA_ANY(text_before);
+	const unsigned char *end = start + VARSIZE_ANY_EXHDR(text_before);
 	const unsigned char *copied = start;
 	const unsigned char *at = start;
-	int matches = 0;
+	StringInfoData into = {0};
 
 	while (at < end)
 	{
@@ -442,59 +453,52 @@ scan(text *given, StringInfo into, int *counts)
 			at++;
 			continue;
 		}
-		matches++;
-		if (counts != NULL)
-			counts[kind]++;
-		if (into != NULL)
-		{
-			if (matches == 1)
-				initStringInfo(into);
-			appendBinaryStringInfo(into, (const char *) copied, at - copied);
-			appendStringInfoString(into, kinds[kind].placeholder);
-		}
+		if (found != NULL)
+			*found =
+				accumArrayResult(*found, CStringGetTextDatum(kinds[kind].name),
+								 false, TEXTOID, CurrentMemoryContext);
+		if (into.data == NULL)
+			initStringInfo(&into);
+		appendBinaryStringInfo(&into, (const char *) copied, at - copied);
+		appendStringInfoString(&into, kinds[kind].placeholder);
 		at += length;
 		copied = at;
 	}
-	if (matches > 0 && into != NULL)
-		appendBinaryStringInfo(into, (const char *) copied, end - copied);
-	return matches;
+	if (into.data == NULL)
+		return text_before;
+	appendBinaryStringInfo(&into, (const char *) copied, end - copied);
+	return cstring_to_text_with_len(into.data, into.len);
 }
 
 /* Redact a value that is about to be stored, if the setting says so. */
 void
 slm_apply_redaction(Datum *value, bool isnull)
 {
-	StringInfoData redacted;
+	text *given;
+	text *redacted;
 
 	if (isnull || !slm_settings()->redact_at_write)
 		return;
-	if (scan(DatumGetTextPP(*value), &redacted, NULL) > 0)
-		*value = PointerGetDatum(
-			cstring_to_text_with_len(redacted.data, redacted.len));
+	given = DatumGetTextPP(*value);
+	redacted = redact(given, NULL);
+	if (redacted != given)
+		*value = PointerGetDatum(redacted);
 }
 
 /* redact(value) returns the text with placeholders. */
 Datum
 slm_redact(PG_FUNCTION_ARGS)
 {
-	text *given = PG_GETARG_TEXT_PP(0);
-	StringInfoData redacted;
-
-	if (scan(given, &redacted, NULL) == 0)
-		PG_RETURN_TEXT_P(given);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(redacted.data, redacted.len));
+	PG_RETURN_TEXT_P(redact(PG_GETARG_TEXT_PP(0), NULL));
 }
 
-/* redaction_counts(value) returns how many of each kind redact() replaces. */
+/* redaction_kinds(value) returns the kind of each match, names as an array. */
 Datum
-slm_redaction_counts(PG_FUNCTION_ARGS)
+slm_redaction_kinds(PG_FUNCTION_ARGS)
 {
-	int counts[KINDS] = {0};
-	Datum values[KINDS];
+	ArrayBuildState *found =
+		initArrayResult(TEXTOID, CurrentMemoryContext, false);
 
-	scan(PG_GETARG_TEXT_PP(0), NULL, counts);
-	for (int i = 0; i < KINDS; i++)
-		values[i] = Int32GetDatum(counts[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(values, KINDS, INT4OID, sizeof(int32),
-										  true, TYPALIGN_INT));
+	(void) redact(PG_GETARG_TEXT_PP(0), &found);
+	PG_RETURN_DATUM(makeArrayResult(found, CurrentMemoryContext));
 }

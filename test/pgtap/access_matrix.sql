@@ -112,7 +112,9 @@ function stored_user_id(text)|-
 function user_id_kind(text)|-
 function user_id_forms(text)|-
 function redact(text)|analyst texts admin
-function redaction_counts(text)|-
+function redaction_kinds(text)|-
+function set_redaction_pattern(text,text)|admin
+function check_redaction_pattern()|-
 function set_redaction(boolean)|admin
 function redaction_dry_run(date,date)|admin
 function new_erased_user_id()|-
@@ -190,6 +192,7 @@ view jobs|admin
 table job_settings|admin
 table job_runs|admin
 table audit_log|admin
+table redaction_patterns|admin
 sequence rollup_runs_run_id_seq|-
 sequence alerts_alert_id_seq|-
 sequence job_runs_run_id_seq|-

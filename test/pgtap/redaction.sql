@@ -50,7 +50,7 @@ DECLARE
 BEGIN
     FOR i IN 1..3 LOOP
         since := clock_timestamp();
-        PERFORM slm_feedback.redaction_counts(value);
+        PERFORM slm_feedback.redaction_kinds(value);
         best := least(best, extract(epoch FROM clock_timestamp() - since));
     END LOOP;
     RETURN best;
@@ -100,5 +100,72 @@ SELECT pg_temp.write_all('of2');
 SELECT is(pg_temp.raw('of2'), 13::bigint, 'off again');
 SELECT throws_ok('SELECT slm_feedback.set_redaction(NULL)', '22004');
 SELECT is((SELECT count(*) FROM slm_feedback.audit_log WHERE action = 'set_redaction'), 2::bigint, 'the switch is in the audit log');
+
+-- The DBA's own patterns.
+SELECT is(slm_feedback.redaction_kinds('a@x.org, b@x.org, 4111 1111 1111 1111, nothing'), '{EMAIL,EMAIL,CARD}', 'the kinds, a match each');
+SELECT is(slm_feedback.redaction_kinds('nothing'), '{}', 'no match is an empty array, not null');
+SELECT lives_ok($$SELECT slm_feedback.set_redaction_pattern('CUSTOMER', 'C-\d{4,12}')$$);
+SELECT lives_ok($$SELECT slm_feedback.set_redaction_pattern('BADGE', '(?i)\mbadge \d+\M')$$);
+SELECT is(slm_feedback.redact('C-12345 asks, Badge 7, a@x.org, C-1'), '[CUSTOMER] asks, [BADGE], [EMAIL], C-1', 'own patterns beside the built-in ones');
+SELECT is(slm_feedback.redact(slm_feedback.redact(t)), slm_feedback.redact(t), 'twice is once: ' || t)
+FROM unnest(ARRAY['C-12345', 'badge 77 C-1234 C-1234', '[CUSTOMER] C-1234']) t;
+SELECT is(slm_feedback.redaction_kinds('C-12345 badge 7 a@x.org C-9999'), '{BADGE,CUSTOMER,CUSTOMER,EMAIL}', 'counted by their names');
+SELECT slm_feedback.set_redaction_pattern('EARLY', '\d{3}-\d{3}-\d{4}');
+SELECT is(slm_feedback.redact('212-555-0100'), '[EARLY]', 'own patterns go first');
+SELECT slm_feedback.set_redaction_pattern('EARLY', NULL);
+SELECT is(slm_feedback.redact('212-555-0100'), '[PHONE]', 'a removed one counts no more');
+SELECT slm_feedback.set_redaction_pattern('CUSTOMER', 'K-\d+');
+SELECT is(slm_feedback.redact('C-12345 K-1'), 'C-12345 [CUSTOMER]', 'a replaced one is used at once');
+SAVEPOINT before_change;
+SELECT slm_feedback.set_redaction_pattern('CUSTOMER', NULL);
+SELECT is(slm_feedback.redact('K-1'), 'K-1', 'removed');
+ROLLBACK TO before_change;
+SELECT is(slm_feedback.redact('K-1'), '[CUSTOMER]', 'and there again after a rollback');
+
+CREATE FUNCTION pg_temp.write_own(id text) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM slm_feedback.record_query('I am K-1', 'You are K-1', id || '1');
+    PERFORM slm_feedback.record_queries(jsonb_build_array(jsonb_build_object('query_text', 'K-1', 'response_text', 'K-1', 'request_id', id || '2')));
+    INSERT INTO slm_feedback.queries (request_id, query_text, response_text) VALUES (id || '3', 'K-1', 'K-1');
+    PERFORM slm_feedback.submit_feedback(id || '1', true, comment => 'K-1');
+    PERFORM slm_feedback.submit_feedback_batch(jsonb_build_array(jsonb_build_object('request_id', id || '2', 'comment', 'K-1')));
+    PERFORM slm_feedback.submit_correction(id || '1', 'K-1', note => 'K-1');
+    RETURN (SELECT sum(d.match_count) FROM slm_feedback.redaction_dry_run() d WHERE d.kind = 'CUSTOMER');
+END
+$$;
+SELECT is(pg_temp.write_own('own'), 10::bigint, 'the dry run counts own patterns');
+DELETE FROM slm_feedback.queries;
+SELECT slm_feedback.set_redaction(true);
+SELECT is(pg_temp.write_own('own'), NULL::bigint, 'on: every way of writing replaces them');
+SELECT is((SELECT response_text FROM slm_feedback.queries WHERE request_id = 'own1'), 'You are [CUSTOMER]');
+
+SELECT throws_ok(format('SELECT slm_feedback.set_redaction_pattern(%L, %L)', name, pattern), state, NULL, 'refused: ' || what)
+FROM (VALUES
+    (NULL, 'x1', '22004', 'no name'),
+    ('lower', 'x1', '22023', 'a name that is no placeholder'),
+    ('EMAIL', 'x1', '22023', 'a built-in name'),
+    ('A', '(', '2201B', 'not an expression'),
+    ('A', 'x{1,300}', '2201B', 'more repetitions than the engine allows'),
+    ('A', '((((a{1,255}){1,255}){1,255}){1,255}){1,255}b', '2201B', 'one that explodes when it is compiled'),
+    ('A', 'a*', '22023', 'the empty string'),
+    ('A', '', '22023', 'an empty pattern'),
+    ('A', '(\w)\1', '22023', 'a back-reference'),
+    ('A', 'a(?=b)', '22023', 'a look ahead'),
+    ('A', '(?<!a)b', '22023', 'a look behind'),
+    ('A', 'a^b', '22023', 'what cannot match'),
+    ('A', repeat('a', 1001), '22023', 'one that is too long'),
+    ('A', '[A-Z]+', '22023', 'one that matches placeholders'),
+    ('A', 'CUSTOMER', '22023', 'one that matches the placeholder of another'),
+    ('A', '.', '22023', 'everything'),
+    ('A', 'a.*0|c', '22023', 'one whose time grows with the square'),
+    ('NOBODY', NULL, '42704', 'removal of an unknown one')) t (name, pattern, state, what);
+SELECT lives_ok(format('SELECT slm_feedback.set_redaction_pattern(%L, %L)', 'OK', pattern), 'accepted: ' || pattern)
+FROM unnest(ARRAY['\d+', '(\d+-)+\d', '(a|aa)+0', '(\d+)+x', 'x\d*y', '[a-z0-9.]+@corp', 'Straße \d{1,4}', '(?:a{1,20}){1,20}0']) pattern;
+SELECT slm_feedback.set_redaction_pattern('OK', NULL);
+SELECT lives_ok(format('SELECT slm_feedback.set_redaction_pattern(%L, %L)', 'N' || i, 'n' || i || '0')) FROM generate_series(1, 14) i;
+SELECT throws_ok($$SELECT slm_feedback.set_redaction_pattern('TOO_MANY', 'n0')$$, '54000', NULL, 'sixteen are enough');
+SELECT throws_ok($$INSERT INTO slm_feedback.redaction_patterns VALUES ('A', '(a)\1')$$, '22023', NULL, 'a direct INSERT is judged as well');
+SELECT cmp_ok((SELECT count(*) FROM slm_feedback.audit_log WHERE action = 'set_redaction_pattern'), '>', 20::bigint, 'changes are in the audit log');
+SELECT is((SELECT count(*) FROM slm_feedback.audit_log WHERE details::text LIKE '%K-%'), 0::bigint, 'which does not repeat the pattern');
 SELECT * FROM finish();
 ROLLBACK;
