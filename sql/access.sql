@@ -62,6 +62,7 @@ BEGIN ATOMIC
         ('analyst', 'table', 'readable_corrections'),
         ('analyst', 'table', 'readable_daily_metrics'),
         ('analyst', 'table', 'interactions'),
+        ('analyst', 'routine', 'may_be_rated'),
         -- texts, and rows of single people
         ('analyst_texts', 'table', 'corrections'),
         ('analyst_texts', 'table', 'tombstones'),

@@ -33,13 +33,16 @@ CREATE FUNCTION slm_feedback.export_interactions(
     to_date date DEFAULT NULL,
     model text DEFAULT NULL,
     prompt_version text DEFAULT NULL,
-    neutralize_formulas boolean DEFAULT false
+    neutralize_formulas boolean DEFAULT false,
+    redact boolean DEFAULT false
 ) RETURNS SETOF slm_feedback.interactions
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
     SELECT CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.request_id) ELSE i.request_id END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.query_text) ELSE i.query_text END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.response_text) ELSE i.response_text END,
+           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.query_text) ELSE i.query_text END)
+                WHEN redact THEN slm_feedback.redact(i.query_text) ELSE i.query_text END,
+           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.response_text) ELSE i.response_text END)
+                WHEN redact THEN slm_feedback.redact(i.response_text) ELSE i.response_text END,
            i.created_at,
            CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.user_id) ELSE i.user_id END,
            CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.session_id) ELSE i.session_id END,
@@ -51,7 +54,8 @@ BEGIN ATOMIC
            i.tags, i.metadata, i.question_hash,
            CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.feedback_user_id) ELSE i.feedback_user_id END,
            i.is_helpful, i.rating,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.comment) ELSE i.comment END,
+           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.comment) ELSE i.comment END)
+                WHEN redact THEN slm_feedback.redact(i.comment) ELSE i.comment END,
            i.sentiment, i.feedback_created_at, i.feedback_updated_at
     FROM slm_feedback.interactions i
     WHERE (from_date IS NULL OR i.created_at >= (SELECT slm_feedback.export_from(from_date, to_date)))
@@ -60,8 +64,8 @@ BEGIN ATOMIC
       AND (export_interactions.prompt_version IS NULL
            OR coalesce(i.prompt_version, '') = export_interactions.prompt_version);
 END;
-COMMENT ON FUNCTION slm_feedback.export_interactions(date, date, text, text, boolean) IS
-'Every answer with every opinion on it, from from_date to to_date (by the day of the query; null, the default: everything), in no particular order, streamed. model and prompt_version: null for all, an empty string for queries without one. neutralize_formulas puts an apostrophe before texts that a spreadsheet could take for a formula: for CSV that people open. Exact. Errors: 22023 from_date after to_date.';
+COMMENT ON FUNCTION slm_feedback.export_interactions(date, date, text, text, boolean, boolean) IS
+'Every answer with every opinion on it, from from_date to to_date (by the day of the query; null, the default: everything), in no particular order, streamed. model and prompt_version: null for all, an empty string for queries without one. neutralize_formulas puts an apostrophe before texts that a spreadsheet could take for a formula: for CSV that people open. redact replaces personal data in query_text, response_text and comment as redact() does. Exact. Errors: 22023 from_date after to_date.';
 
 CREATE FUNCTION slm_feedback.json_line(row_value record) RETURNS json
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_json_line';
@@ -72,13 +76,14 @@ CREATE FUNCTION slm_feedback.export_interactions_jsonl(
     from_date date DEFAULT NULL,
     to_date date DEFAULT NULL,
     model text DEFAULT NULL,
-    prompt_version text DEFAULT NULL
+    prompt_version text DEFAULT NULL,
+    redact boolean DEFAULT false
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
     SELECT slm_feedback.json_line(i)
-    FROM slm_feedback.export_interactions(from_date, to_date, model, prompt_version) i;
+    FROM slm_feedback.export_interactions(from_date, to_date, model, prompt_version, false, redact) i;
 END;
-COMMENT ON FUNCTION slm_feedback.export_interactions_jsonl(date, date, text, text) IS
+COMMENT ON FUNCTION slm_feedback.export_interactions_jsonl(date, date, text, text, boolean) IS
 'export_interactions() as JSON Lines: one JSON object a row, on one line, whose keys are the columns. Errors: 22023 from_date after to_date.';
 

@@ -18,17 +18,20 @@ CREATE FUNCTION slm_feedback.export_sft(
     min_raters integer DEFAULT 1,
     one_per_question boolean DEFAULT false,
     split text DEFAULT NULL,
-    with_corrections boolean DEFAULT true
+    with_corrections boolean DEFAULT true,
+    redact boolean DEFAULT false
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
     SELECT CASE (SELECT slm_feedback.check_choice('format', format, ARRAY['prompt_completion', 'messages']))
-               WHEN 'messages' THEN json_build_object('messages', slm_feedback.messages(e.prompt, e.completion))
-               ELSE json_build_object('prompt', e.prompt, 'completion', e.completion) END
-    FROM slm_feedback.training_examples(from_date, to_date, model, prompt_version, min_rating, min_raters, one_per_question, split, true, with_corrections) e;
+               WHEN 'messages' THEN json_build_object('messages', slm_feedback.messages(t.prompt, t.completion))
+               ELSE json_build_object('prompt', t.prompt, 'completion', t.completion) END
+    FROM slm_feedback.training_examples(from_date, to_date, model, prompt_version, min_rating, min_raters, one_per_question, split, true, with_corrections) e
+    CROSS JOIN LATERAL (SELECT CASE WHEN redact THEN slm_feedback.redact(e.prompt) ELSE e.prompt END AS prompt,
+                               CASE WHEN redact THEN slm_feedback.redact(e.completion) ELSE e.completion END AS completion) t;
 END;
-COMMENT ON FUNCTION slm_feedback.export_sft(text, date, date, text, text, double precision, integer, boolean, text, boolean) IS
-'Supervised fine-tuning (TRL): good answers, and corrections unless with_corrections is false. format prompt_completion (prompt and completion as texts) or messages (a chat). Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test); min_raters and min_rating do not concern corrections. Errors: 22023 from_date after to_date, or an unknown word.';
+COMMENT ON FUNCTION slm_feedback.export_sft(text, date, date, text, text, double precision, integer, boolean, text, boolean, boolean) IS
+'Supervised fine-tuning (TRL): good answers, and corrections unless with_corrections is false. format prompt_completion (prompt and completion as texts) or messages (a chat). Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test); min_raters and min_rating do not concern corrections. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_kto(
     from_date date DEFAULT NULL,
@@ -38,15 +41,17 @@ CREATE FUNCTION slm_feedback.export_kto(
     min_rating double precision DEFAULT NULL,
     min_raters integer DEFAULT 1,
     one_per_question boolean DEFAULT false,
-    split text DEFAULT NULL
+    split text DEFAULT NULL,
+    redact boolean DEFAULT false
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT json_build_object('prompt', e.prompt, 'completion', e.completion, 'label', e.label)
+    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(e.prompt) ELSE e.prompt END,
+                             'completion', CASE WHEN redact THEN slm_feedback.redact(e.completion) ELSE e.completion END, 'label', e.label)
     FROM slm_feedback.training_examples(from_date, to_date, model, prompt_version, min_rating, min_raters, one_per_question, split, false, false) e;
 END;
-COMMENT ON FUNCTION slm_feedback.export_kto(date, date, text, text, double precision, integer, boolean, text) IS
-'Unpaired preferences (TRL''s KTO): prompt, completion and label, true for a good answer and false for a bad one by the majority of its opinions. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test). export_kto_report() gives the balance of the labels. Errors: 22023 from_date after to_date, or an unknown word.';
+COMMENT ON FUNCTION slm_feedback.export_kto(date, date, text, text, double precision, integer, boolean, text, boolean) IS
+'Unpaired preferences (TRL''s KTO): prompt, completion and label, true for a good answer and false for a bad one by the majority of its opinions. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test). redact replaces personal data in the texts as redact() does. export_kto_report() gives the balance of the labels. Errors: 22023 from_date after to_date, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_dpo(
     from_date date DEFAULT NULL,
@@ -57,22 +62,27 @@ CREATE FUNCTION slm_feedback.export_dpo(
     min_raters integer DEFAULT 1,
     one_per_question boolean DEFAULT false,
     split text DEFAULT NULL,
-    max_pairs integer DEFAULT 10
+    max_pairs integer DEFAULT 10,
+    redact boolean DEFAULT false
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT json_build_object('prompt', p.prompt, 'chosen', p.chosen, 'rejected', p.rejected)
+    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(p.prompt) ELSE p.prompt END,
+                             'chosen', CASE WHEN redact THEN slm_feedback.redact(p.chosen) ELSE p.chosen END,
+                             'rejected', CASE WHEN redact THEN slm_feedback.redact(p.rejected) ELSE p.rejected END)
     FROM slm_feedback.training_pairs(from_date, to_date, model, prompt_version, min_rating, min_raters, max_pairs, split) p
     WHERE NOT one_per_question AND p.skipped IS NULL
     UNION ALL
-    SELECT json_build_object('prompt', o.prompt, 'chosen', o.chosen, 'rejected', o.rejected)
+    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(o.prompt) ELSE o.prompt END,
+                             'chosen', CASE WHEN redact THEN slm_feedback.redact(o.chosen) ELSE o.chosen END,
+                             'rejected', CASE WHEN redact THEN slm_feedback.redact(o.rejected) ELSE o.rejected END)
     FROM (SELECT DISTINCT ON (p.question) p.prompt, p.chosen, p.rejected
           FROM slm_feedback.training_pairs(from_date, to_date, model, prompt_version, min_rating, min_raters, max_pairs, split) p
           WHERE one_per_question AND p.skipped IS NULL
           ORDER BY p.question, p.place, p.chosen COLLATE "C", p.rejected COLLATE "C") o;
 END;
-COMMENT ON FUNCTION slm_feedback.export_dpo(date, date, text, text, double precision, integer, boolean, text, integer) IS
-'Preference pairs (TRL''s DPO): prompt, chosen and rejected, from each correction and the answer that it corrects, and from good and bad answers to the same normalised question, the clearest pairs first, at most max_pairs a question. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test), which both answers of a pair must meet; min_raters and min_rating do not concern corrections; with one_per_question a correction comes first. Errors: 22023 from_date after to_date, or an unknown word.';
+COMMENT ON FUNCTION slm_feedback.export_dpo(date, date, text, text, double precision, integer, boolean, text, integer, boolean) IS
+'Preference pairs (TRL''s DPO): prompt, chosen and rejected, from each correction and the answer that it corrects, and from good and bad answers to the same normalised question, the clearest pairs first, at most max_pairs a question. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test), which both answers of a pair must meet; min_raters and min_rating do not concern corrections; with one_per_question a correction comes first. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_openai(
     method text DEFAULT 'supervised',
@@ -85,13 +95,14 @@ CREATE FUNCTION slm_feedback.export_openai(
     one_per_question boolean DEFAULT false,
     split text DEFAULT NULL,
     with_corrections boolean DEFAULT true,
-    max_pairs integer DEFAULT 10
+    max_pairs integer DEFAULT 10,
+    redact boolean DEFAULT false
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
     SELECT e.line
     FROM slm_feedback.export_sft('messages', from_date, to_date, model, prompt_version, min_rating, min_raters,
-                                 one_per_question, split, with_corrections) AS e (line)
+                                 one_per_question, split, with_corrections, redact) AS e (line)
     WHERE slm_feedback.check_choice('method', method, ARRAY['supervised', 'preference']) = 'supervised'
     UNION ALL
     SELECT json_build_object(
@@ -99,10 +110,10 @@ BEGIN ATOMIC
                'preferred_output', json_build_array(json_build_object('role', 'assistant', 'content', e.line -> 'chosen')),
                'non_preferred_output', json_build_array(json_build_object('role', 'assistant', 'content', e.line -> 'rejected')))
     FROM slm_feedback.export_dpo(from_date, to_date, model, prompt_version, min_rating, min_raters,
-                                 one_per_question, split, max_pairs) AS e (line)
+                                 one_per_question, split, max_pairs, redact) AS e (line)
     WHERE slm_feedback.check_choice('method', method, ARRAY['supervised', 'preference']) = 'preference';
 END;
-COMMENT ON FUNCTION slm_feedback.export_openai(text, date, date, text, text, double precision, integer, boolean, text, boolean, integer) IS
+COMMENT ON FUNCTION slm_feedback.export_openai(text, date, date, text, text, double precision, integer, boolean, text, boolean, integer, boolean) IS
 'OpenAI fine-tuning: method supervised gives chats (messages) as export_sft(), preference gives input, preferred_output and non_preferred_output as export_dpo(). The other arguments are theirs. Errors: 22023 from_date after to_date, or an unknown word.';
 
 -- ---- what was exported, what was skipped and why ----

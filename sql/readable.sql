@@ -48,10 +48,15 @@ FROM slm_feedback.corrections c;
 COMMENT ON VIEW slm_feedback.readable_corrections IS
 'corrections as the caller may read them: user_id, corrected_text and note are null for a caller without SELECT on that column of corrections.';
 
+CREATE FUNCTION slm_feedback.may_be_rated(request_id text) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'slm_may_be_rated';
+COMMENT ON FUNCTION slm_feedback.may_be_rated(text) IS
+'False if an answer has no feedback that the running query can see; true if it may have some. In a query that asks for many answers it spares most of them the look into the index. Errors: none.';
+
 -- Every answer with every opinion on it. A caller who may read both tables whole gets them without a look
 -- at each column; only one of the two branches is run. LATERAL with OFFSET 0 keeps an answer's feedback an
 -- index probe, so that rows come out as they are read: any other join of the two tables can write
--- temporary files.
+-- temporary files. may_be_rated() spares the probe where there is no feedback.
 CREATE VIEW slm_feedback.interactions AS
 SELECT q.request_id, q.query_text, q.response_text, q.created_at, q.user_id, q.session_id, q.response_time_ms,
        q.sources_used, q.model, q.prompt_version, q.input_tokens, q.output_tokens, q.cost_usd, q.error, q.tags,
@@ -60,7 +65,7 @@ SELECT q.request_id, q.query_text, q.response_text, q.created_at, q.user_id, q.s
        f.created_at AS feedback_created_at, f.updated_at AS feedback_updated_at
 FROM slm_feedback.queries q
 LEFT JOIN LATERAL (SELECT r.* FROM slm_feedback.feedback r
-                   WHERE r.request_id = q.request_id OFFSET 0) f ON true
+                   WHERE r.request_id = q.request_id AND slm_feedback.may_be_rated(q.request_id) OFFSET 0) f ON true
 WHERE (SELECT has_table_privilege('slm_feedback.queries'::regclass, 'SELECT')
           AND has_table_privilege('slm_feedback.feedback'::regclass, 'SELECT'))
 UNION ALL
@@ -70,7 +75,7 @@ SELECT q.request_id, q.query_text, q.response_text, q.created_at, q.user_id, q.s
        f.user_id, f.is_helpful, f.rating, f.comment, f.sentiment, f.created_at, f.updated_at
 FROM slm_feedback.readable_queries q
 LEFT JOIN LATERAL (SELECT r.* FROM slm_feedback.readable_feedback r
-                   WHERE r.request_id = q.request_id OFFSET 0) f ON true
+                   WHERE r.request_id = q.request_id AND slm_feedback.may_be_rated(q.request_id) OFFSET 0) f ON true
 WHERE NOT (SELECT has_table_privilege('slm_feedback.queries'::regclass, 'SELECT')
               AND has_table_privilege('slm_feedback.feedback'::regclass, 'SELECT'));
 COMMENT ON VIEW slm_feedback.interactions IS

@@ -55,7 +55,7 @@ BEGIN ATOMIC
                count(*) FILTER (WHERE r.sentiment = -1) AS negative,
                avg(r.rating)::double precision AS average_rating
         FROM slm_feedback.readable_feedback r
-        WHERE r.request_id = q.request_id) f
+        WHERE r.request_id = q.request_id AND slm_feedback.may_be_rated(q.request_id)) f
     WHERE (from_date IS NULL OR q.created_at >= (SELECT slm_feedback.export_from(from_date, to_date)))
       AND (to_date IS NULL OR q.created_at < (SELECT slm_feedback.export_until(from_date, to_date)))
       AND (training_answers.model IS NULL OR coalesce(q.model, '') = training_answers.model)

@@ -25,19 +25,20 @@ function withdraw_feedback(text,text)|app admin
 function submit_correction(text,text,text,text)|app admin
 function withdraw_corrections(text,text)|app admin
 -- exports|
-function export_interactions(date,date,text,text,boolean)|analyst texts admin
-function export_interactions_jsonl(date,date,text,text)|analyst texts admin
+function export_interactions(date,date,text,text,boolean,boolean)|analyst texts admin
+function export_interactions_jsonl(date,date,text,text,boolean)|analyst texts admin
 function export_daily_metrics(date,date)|analyst texts admin
 function export_daily_metrics_jsonl(date,date)|analyst texts admin
+function may_be_rated(text)|analyst texts admin
 function export_from(date,date)|analyst texts admin
 function export_until(date,date)|analyst texts admin
 function export_live_days(date,date)|analyst texts admin
 function export_live_metrics(date,date)|analyst texts admin
 function max_staleness()|analyst texts admin
-function export_sft(text,date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin
-function export_kto(date,date,text,text,double precision,integer,boolean,text)|analyst texts admin
-function export_dpo(date,date,text,text,double precision,integer,boolean,text,integer)|analyst texts admin
-function export_openai(text,date,date,text,text,double precision,integer,boolean,text,boolean,integer)|analyst texts admin
+function export_sft(text,date,date,text,text,double precision,integer,boolean,text,boolean,boolean)|analyst texts admin
+function export_kto(date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin
+function export_dpo(date,date,text,text,double precision,integer,boolean,text,integer,boolean)|analyst texts admin
+function export_openai(text,date,date,text,text,double precision,integer,boolean,text,boolean,integer,boolean)|analyst texts admin
 function export_sft_report(date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin
 function export_kto_report(date,date,text,text,double precision,integer,boolean,text)|analyst texts admin
 function export_dpo_report(date,date,text,text,double precision,integer,boolean,text,integer)|analyst texts admin

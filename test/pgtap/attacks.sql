@@ -123,6 +123,24 @@ CREATE DOMAIN evil.text AS pg_catalog.text CHECK (false);
 CREATE DOMAIN evil.timestamptz AS pg_catalog.timestamptz CHECK (false);
 CREATE DOMAIN evil.date AS pg_catalog.date CHECK (false);
 CREATE DOMAIN evil.bigint AS pg_catalog.int8 CHECK (false);
+-- Casts, implicit ones, from and to types that have one for everything in use.
+CREATE TYPE evil.anything AS (x pg_catalog.text);
+DO $x$
+DECLARE
+    t regtype;
+    n int := 0;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['pg_catalog.text', 'pg_catalog.int8', 'pg_catalog.int4', 'pg_catalog.date', 'pg_catalog.timestamptz', 'pg_catalog.bool', 'pg_catalog.numeric', 'pg_catalog.jsonb']::regtype[] LOOP
+        n := n + 1;
+        EXECUTE format('CREATE FUNCTION evil.from_%s(a %s) RETURNS evil.anything LANGUAGE plpgsql AS %L', n, t, 'BEGIN PERFORM evil.trap(''cast''); RETURN ROW(a::pg_catalog.text)::evil.anything; END');
+        EXECUTE format('CREATE FUNCTION evil.to_%s(a evil.anything) RETURNS %s LANGUAGE plpgsql AS %L', n, t, 'BEGIN PERFORM evil.trap(''cast''); RETURN NULL; END');
+        EXECUTE format('CREATE CAST (%s AS evil.anything) WITH FUNCTION evil.from_%s(%s) AS IMPLICIT', t, n, t);
+        EXECUTE format('CREATE CAST (evil.anything AS %s) WITH FUNCTION evil.to_%s(evil.anything) AS IMPLICIT', t, n);
+    END LOOP;
+END
+$x$;
+CREATE FUNCTION evil.lower(evil.anything) RETURNS pg_catalog.text LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('lower'); RETURN 'x'; END$$;
+CREATE FUNCTION evil.length(evil.anything) RETURNS int LANGUAGE plpgsql AS $$BEGIN PERFORM evil.trap('length'); RETURN 1; END$$;
 CREATE TABLE evil.queries (x int);
 CREATE TABLE evil.feedback (x int);
 CREATE TABLE evil.settings (x int);
@@ -239,6 +257,8 @@ INSERT INTO public.slm_calls VALUES
     ('set_user_id_policy', 'admin', $$SELECT slm_feedback.set_user_id_policy('drop')$$, 'ran'),
     ('redact', 'admin', $$SELECT slm_feedback.redact('a@b.example')$$, 'ran'),
     ('set_redaction', 'admin', $$SELECT slm_feedback.set_redaction(false)$$, 'ran'),
+    ('set_redaction_pattern', 'admin', $$SELECT slm_feedback.set_redaction_pattern('A', 'a0'), slm_feedback.redact('a0 a@b.example'), slm_feedback.set_redaction_pattern('A', NULL)$$, 'ran'),
+    ('may_be_rated', 'analyst', $$SELECT slm_feedback.may_be_rated('r1')$$, 'ran'),
     ('redaction_dry_run', 'admin', $$SELECT * FROM slm_feedback.redaction_dry_run()$$, 'ran'),
     ('export_user', 'admin', $$SELECT slm_feedback.export_user('u')$$, 'ran'),
     ('erase_user', 'admin', $$SELECT * FROM slm_feedback.erase_user('u')$$, 'ran'),

@@ -138,6 +138,42 @@ SELECT is((SELECT count(*) FROM slm_feedback.export_dpo('2026-04-01')), (SELECT 
           FROM generate_series(1, 20000) i GROUP BY i / 3) n)::bigint, 'every pair of many questions');
 SELECT is((SELECT count(*) FROM slm_feedback.export_kto('2026-04-01', one_per_question => true)), 6667::bigint, 'one row of each of many questions');
 
+-- ---- the filter that spares the probe of unrated answers ----
+SELECT is((SELECT count(*) FROM slm_feedback.feedback f, generate_series(1, 5) WHERE NOT slm_feedback.may_be_rated(f.request_id)), 0::bigint,
+          'may_be_rated() is never false for an answer with feedback, in ' || (SELECT 5 * count(*) FROM slm_feedback.feedback) || ' calls');
+SELECT cmp_ok((SELECT count(*) FROM generate_series(1, 100000) i WHERE NOT slm_feedback.may_be_rated('none ' || i)), '>', 70000::bigint,
+              'and false for most that have none');
+SELECT bag_eq('SELECT e.request_id, e.feedback_user_id, e.sentiment FROM slm_feedback.export_interactions() e',
+              'SELECT q.request_id, f.user_id, f.sentiment FROM slm_feedback.queries q LEFT JOIN slm_feedback.feedback f USING (request_id)',
+              'nothing is lost by it');
+BEGIN;
+SELECT count(slm_feedback.record_query('q', 'a', 'fresh ' || i)) FROM generate_series(1, 3) i;
+SELECT count(f) FROM (SELECT slm_feedback.submit_feedback('fresh 3', true)) f;
+SELECT bag_eq('SELECT e.request_id, e.feedback_user_id, e.sentiment FROM slm_feedback.export_interactions() e',
+              'SELECT q.request_id, f.user_id, f.sentiment FROM slm_feedback.queries q LEFT JOIN slm_feedback.feedback f USING (request_id)',
+              'feedback of the running transaction included');
+ROLLBACK;
+
+-- ---- redacted on request ----
+BEGIN;
+DELETE FROM slm_feedback.queries;
+SELECT slm_feedback.set_redaction_pattern('CUSTOMER', 'K-\d+');
+SELECT count(slm_feedback.record_query('Mail of K-' || i, 'Write to a' || i || '@x.org', 'r' || i)) FROM generate_series(1, 2) i;
+SELECT count(slm_feedback.record_query('mail of K-1', 'Not to b@x.org', 'r3'));
+SELECT count(f) FROM (SELECT slm_feedback.submit_feedback('r' || i, i < 3, comment => '=b@x.org', user_id => 'u') FROM generate_series(1, 3) i) f;
+SELECT count(c) FROM (SELECT slm_feedback.submit_correction('r2', 'Call +49 30 1234567')) c;
+SELECT bag_eq('SELECT query_text, response_text, comment FROM slm_feedback.export_interactions(redact => true)',
+    $$VALUES ('Mail of [CUSTOMER]', 'Write to [EMAIL]', '=[EMAIL]'), ('Mail of [CUSTOMER]', 'Write to [EMAIL]', '=[EMAIL]'), ('mail of [CUSTOMER]', 'Not to [EMAIL]', '=[EMAIL]')$$,
+    'rows with placeholders');
+SELECT is((SELECT min(comment) FROM slm_feedback.export_interactions(redact => true, neutralize_formulas => true)), '''=[EMAIL]', 'and without formulas');
+SELECT is_empty(format('SELECT j FROM slm_feedback.%s j WHERE j::text ~ ''x[.]org|K-|1234567''', e), 'no personal data in ' || e)
+FROM unnest(ARRAY['export_interactions_jsonl(redact => true)', 'export_sft(redact => true)', 'export_sft(''messages'', redact => true)', 'export_kto(redact => true)',
+    'export_kto(redact => true, one_per_question => true)', 'export_dpo(redact => true)', 'export_dpo(redact => true, one_per_question => true)',
+    'export_openai(redact => true)', 'export_openai(''preference'', redact => true)']) e;
+SELECT cmp_ok((SELECT count(*) FROM slm_feedback.export_dpo(redact => true)), '>=', 2::bigint, 'as many pairs as ever');
+SELECT isnt_empty('SELECT j FROM slm_feedback.export_kto() j WHERE j::text ~ ''x[.]org''', 'the default exports the texts as they are stored');
+ROLLBACK;
+
 CREATE FUNCTION pg_temp.plan_of(statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, TIMING off) ' || statement;
@@ -147,7 +183,7 @@ SET work_mem = '64kB';
 SELECT is_empty(format('SELECT line FROM pg_temp.plan_of(%L) line WHERE line ~ ''Function Scan|temp|Disk|Hash|Sort|Materialize''', s), 'streams: ' || s)
 FROM unnest(ARRAY['SELECT * FROM slm_feedback.export_interactions()', 'SELECT * FROM slm_feedback.export_interactions(''2026-01-01'', ''2026-12-31'', ''a'', ''v'', true)',
     'SELECT * FROM slm_feedback.export_interactions_jsonl()', 'SELECT slm_feedback.export_interactions_jsonl()',
-    'SELECT slm_feedback.export_interactions()', 'SELECT * FROM slm_feedback.export_kto()', 'SELECT slm_feedback.export_kto()', 'SELECT slm_feedback.export_sft()',
+    'SELECT slm_feedback.export_interactions()', 'SELECT * FROM slm_feedback.export_interactions(redact => true)', 'SELECT slm_feedback.export_kto(redact => true)', 'SELECT * FROM slm_feedback.export_kto()', 'SELECT slm_feedback.export_kto()', 'SELECT slm_feedback.export_sft()',
     'SELECT * FROM slm_feedback.export_sft(''messages'')', 'SELECT * FROM slm_feedback.export_openai()', 'SELECT slm_feedback.export_openai(''supervised'')']) s;
 SELECT isnt_empty($$SELECT line FROM pg_temp.plan_of('SELECT * FROM slm_feedback.export_interactions(''2026-04-01'', ''2026-04-01'')') line WHERE line LIKE '%queries_created_at_idx%'$$,
     'a range of days is an index range');

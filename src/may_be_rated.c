@@ -1,0 +1,127 @@
+/*
+ * may_be_rated.c
+ *		may_be_rated(): whether an answer can have feedback, without a look at
+ *		the index.
+ *
+ * An export probes the feedback of every query, and most have none.  After
+ * PROBES_BEFORE_FILTER calls in one query the ids of all feedback that the
+ * query's snapshot sees are put into a Bloom filter, whose false is certain;
+ * until then, and where in doubt, the answer is true.  The filter has 8 bits a
+ * row and at most 32 MB, so beyond 33 million rows it only errs more often.
+ *
+ * The table is read whatever the caller may read: a true tells no more than
+ * that an index is going to be asked, under the caller's privileges.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(slm_may_be_rated);
+
+#define PROBES_BEFORE_FILTER 20000
+#define BITS_PER_ROW 8
+#define MAX_FILTER_BITS (UINT64CONST(1) << 28)
+#define HASHES 3
+
+typedef struct RatedFilter
+{
+	uint64 calls;
+	uint64 nbits; /* a power of two; 0 = not built */
+	uint8 *bits;
+} RatedFilter;
+
+static inline uint64
+hash_of(text *id)
+{
+	return hash_bytes_extended((unsigned char *) VARDATA_ANY(id),
+							   VARSIZE_ANY_EXHDR(id), 0);
+}
+
+/* The i-th of an id's bits. */
+static inline uint64
+bit_of(const RatedFilter *filter, uint64 hash, int i)
+{
+	return (hash + (uint64) i * ((hash >> 32) | 1)) & (filter->nbits - 1);
+}
+
+static uint64
+filter_size(Relation feedback)
+{
+	double rows = feedback->rd_rel->reltuples;
+	uint64 nbits = 1024 * 1024;
+
+	/* Never counted: at least 60 bytes a row. */
+	if (rows < 0)
+		rows = (double) RelationGetNumberOfBlocks(feedback) * BLCKSZ / 60;
+	while (nbits < MAX_FILTER_BITS && nbits < rows * BITS_PER_ROW)
+		nbits *= 2;
+	return nbits;
+}
+
+static void
+build_filter(RatedFilter *filter, MemoryContext context)
+{
+	Relation rel = table_open(slm_settings()->feedback_relid, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan =
+		table_beginscan(rel, GetActiveSnapshot(), 0, NULL, SO_NONE);
+	int attnum = SPI_fnumber(RelationGetDescr(rel), "request_id");
+
+	filter->nbits = filter_size(rel);
+	filter->bits = MemoryContextAllocZero(context, filter->nbits / 8);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool isnull;
+		text *id = DatumGetTextPP(slot_getattr(slot, attnum, &isnull));
+		uint64 hash = hash_of(id);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < HASHES; i++)
+		{
+			uint64 bit = bit_of(filter, hash, i);
+
+			filter->bits[bit / 8] |= 1 << (bit % 8);
+		}
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+}
+
+/* may_be_rated(request_id): false if there is no feedback on it. */
+Datum
+slm_may_be_rated(PG_FUNCTION_ARGS)
+{
+	RatedFilter *filter = fcinfo->flinfo->fn_extra;
+	uint64 hash;
+
+	if (filter == NULL)
+		filter = fcinfo->flinfo->fn_extra =
+			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
+								   sizeof(RatedFilter));
+	if (filter->calls++ < PROBES_BEFORE_FILTER)
+		PG_RETURN_BOOL(true);
+	if (filter->nbits == 0)
+		build_filter(filter, fcinfo->flinfo->fn_mcxt);
+	hash = hash_of(PG_GETARG_TEXT_PP(0));
+	for (int i = 0; i < HASHES; i++)
+	{
+		uint64 bit = bit_of(filter, hash, i);
+
+		if ((filter->bits[bit / 8] & (1 << (bit % 8))) == 0)
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
+}
