@@ -11,7 +11,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
 # Commits and aborted ids that nobody flushes: what a crash can take back.
-$node->append_conf('postgresql.conf', "synchronous_commit = off\nautovacuum = off\nrestart_after_crash = on\nwal_buffers = 4MB\n");
+$node->append_conf('postgresql.conf', "synchronous_commit = off\nautovacuum = off\nrestart_after_crash = on\nwal_buffers = 4MB\nshared_buffers = 128MB\nbgwriter_lru_maxpages = 0\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION slm_feedback CASCADE');
 
