@@ -115,7 +115,8 @@ slm_direct_insert_init(void)
 static bool
 has_our_triggers_only(DirectTable *table, Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	/* A copy: the look-up of a name may rebuild the relation's entry. */
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 
 	if (triggers == NULL)
 		return true;

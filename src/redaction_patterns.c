@@ -135,7 +135,7 @@ read_patterns(Relation rel)
 static void
 load_patterns(void)
 {
-	while (!cache.valid || (cache.old_snapshot && !IsInParallelMode()))
+	if (!cache.valid || (cache.old_snapshot && !IsInParallelMode()))
 	{
 		MemoryContext before;
 		Relation rel;
@@ -157,7 +157,7 @@ load_patterns(void)
 		cache.count = 0;
 		cache.old_snapshot = IsInParallelMode();
 
-		/* An invalidation that arrives while we read makes us read again. */
+		/* An invalidation that arrives while we read: see slm_settings(). */
 		cache.valid = true;
 		PG_TRY();
 		{

@@ -156,7 +156,7 @@ read_settings_row(SlmSettings *into)
 const SlmSettings *
 slm_settings(void)
 {
-	while (!settings.valid)
+	if (!settings.valid)
 	{
 		Oid namespace;
 
@@ -167,7 +167,11 @@ slm_settings(void)
 		settings.queries_relid = extension_table(namespace, "queries");
 		settings.feedback_relid = extension_table(namespace, "feedback");
 
-		/* An invalidation that arrives while we read makes us read again. */
+		/*
+		 * An invalidation that arrives while we read makes the next call read
+		 * again.  Not this one: with debug_discard_caches it would never end,
+		 * and what a writer must not miss was committed before it got its lock.
+		 */
 		settings.valid = true;
 		PG_TRY();
 		{
