@@ -81,6 +81,10 @@ is(value(q{SELECT is_helpful || ' ' || rating FROM slm_feedback.feedback WHERE r
 value('CALL slm_feedback.rollup()');
 is(value(q{SELECT sum(unique_users) FROM slm_feedback.report_daily()}), '0', 'and no users are counted any more');
 
+value('SELECT slm_feedback.set_min_group_users(1)');
+is(value('SELECT count(*) FROM slm_feedback.report_daily()'), '0', 'so that a least number of users hides every row');
+value('SELECT slm_feedback.set_min_group_users(0)');
+
 # --- logging: a bound parameter is logged, or not, as the server is told --------------------------------
 value(q{SELECT slm_feedback.set_user_id_policy('pseudonym')});
 my $script = $node->basedir . '/bound.sql';
@@ -104,7 +108,9 @@ my $lines = value('SELECT count(*) FROM slm_feedback.queries');
 IPC::Run::run([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c', 'COPY slm_feedback.queries (request_id, query_text, user_id, response_time_ms) FROM STDIN' ],
 	'<', \"c1\tq\tmallory-rawid-8\t10\nc2\tq\tmallory-rawid-9\t-1\n", '>', \$out, '2>', \$err);
 like($err, qr/violates check constraint/, 'a COPY with a bad line fails');
-unlike($err =~ s/^CONTEXT:.*//mr, qr/mallory-rawid/, 'no message of ours names an id');
+like($err, qr/^CONTEXT:.*line 2.*mallory-rawid-9/m, "the server's CONTEXT shows the input line (docs/privacy.md)");
+like($err, qr/^DETAIL:.*slmp:k1:/m, 'its DETAIL the row as it would have been stored');
+unlike($err =~ s/^CONTEXT:.*//mr, qr/mallory-rawid/, 'and nothing else names an id');
 is(value('SELECT count(*) FROM slm_feedback.queries'), $lines, 'and nothing of it is stored');
 
 $node->stop;
