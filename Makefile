@@ -88,7 +88,7 @@ uninstall-dashboard:
 
 # A release archive of the committed files, with the dashboard page built, for PGXN and for systems without npm.
 DISTNAME = $(EXTENSION)-$(EXTVERSION)
-dist: $(wildcard $(DASHBOARD))
+dist: $(if $(shell command -v npm 2>/dev/null),$(DASHBOARD))
 	@grep -q '"version": "$(EXTVERSION)"' META.json || { echo 'META.json has another version than the control file' >&2; exit 1; }
 	@test -f $(DASHBOARD) || { echo 'the dashboard page is missing: run make with npm installed first' >&2; exit 1; }
 	git archive --format=tar --prefix=$(DISTNAME)/ HEAD > $(DISTNAME).tar
