@@ -25,7 +25,7 @@ SELECT pg_catalog.pg_extension_config_dump('slm_feedback.redaction_patterns', ''
 CREATE FUNCTION slm_feedback.check_redaction_pattern() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_check_redaction_pattern';
 COMMENT ON FUNCTION slm_feedback.check_redaction_pattern() IS
-'Trigger of redaction_patterns: refuses expressions that could slow down every write. Errors: 2201B not a regular expression; 22023 it is longer than 1,000 bytes, has back-references, looks ahead or behind, matches nothing, the empty string or a placeholder, or its time grows with the square of a text''s length; 54000 more than 16 patterns.';
+'Trigger of redaction_patterns: refuses expressions that could slow down every write. Errors: 2201B not a regular expression; 22023 it is longer than 1,000 bytes, has back-references, looks ahead or behind, matches nothing, the empty string or a placeholder, or it is slow on sample texts, which finds the usual quadratic ones but proves nothing: bound repetitions, and set statement_timeout for roles that write; 54000 more than 16 patterns.';
 CREATE TRIGGER check_redaction_pattern BEFORE INSERT OR UPDATE ON slm_feedback.redaction_patterns
     FOR EACH ROW EXECUTE FUNCTION slm_feedback.check_redaction_pattern();
 CREATE TRIGGER redaction_patterns_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON slm_feedback.redaction_patterns

@@ -285,7 +285,9 @@ probe(regex_t *regex, const pg_wchar *value, size_t length)
 
 /*
  * Try the pattern on long runs of one character that end in another, for all
- * pairs of characters that stand in the pattern or stand for a class.
+ * pairs of characters that stand in the pattern or stand for a class.  That
+ * finds the usual quadratic patterns; one that needs a longer period or end,
+ * such as (ab)+0|c on abab...c, passes (4 s for 64,000 characters of it).
  */
 static void
 check_speed(const char *name, text *pattern)
