@@ -67,7 +67,8 @@ slm_check_lengths(const CaptureField *fields, int nfields,
 			return slm_refuse(why, ERRCODE_INVALID_PARAMETER_VALUE,
 							  psprintf("%s must not be empty", fields[i].name),
 							  NULL,
-							  "Leave it out or pass null if there is none.");
+							  "Give a value; only an optional argument may be "
+							  "left out or null.");
 	}
 	return true;
 }

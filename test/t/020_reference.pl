@@ -38,7 +38,8 @@ sub signature
 	s/, (?=(?:[^()]*\([^()]*\))*[^()]*$)/,\n    /g for $arguments;
 	$arguments =~ s/ DEFAULT NULL::[a-z ]+/ DEFAULT NULL/g;
 	$result =~ s/^TABLE\((.*)\)$/my $c = $1; $c =~ s{, }{,\n    }g; "TABLE (\n    $c)"/e;
-	return "$name(\n    $arguments\n)" . ($result ? " RETURNS $result" : '');
+	$arguments = "\n    $arguments\n" if $arguments ne '';
+	return "$name($arguments)" . ($result ? " RETURNS $result" : '');
 }
 
 sub function_entry
