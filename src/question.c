@@ -33,6 +33,9 @@ PG_FUNCTION_INFO_V1(slm_question_hash);
 PG_FUNCTION_INFO_V1(slm_is_blank);
 PG_FUNCTION_INFO_V1(slm_plain_cell);
 
+#define COMBINING_JOINER 0x034f
+#define MAX_MARKS 128
+
 /* The Unicode root collation of ICU; the database's own without ICU. */
 static Oid
 root_collation(void)
@@ -62,7 +65,7 @@ is_space(pg_wchar c)
 static bool
 is_invisible(pg_wchar c)
 {
-	return c == 0xad || (c >= 0x200b && c <= 0x200f) ||
+	return c == 0xad || c == COMBINING_JOINER || (c >= 0x200b && c <= 0x200f) ||
 		   (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x2064) ||
 		   c == 0xfeff;
 }
@@ -149,23 +152,55 @@ normalize_ascii(const char *text, int length, int *out_length)
 	return out;
 }
 
-/* UTF-8 to NFKC code points, without what is invisible; palloc'd. */
+/* A letter that is no combining mark; not all of them, but the usual ones. */
+static bool
+is_letter(pg_wchar c)
+{
+	return c < 0x300 || (c >= 0x370 && c <= 0x482) ||
+		   (c >= 0x48a && c <= 0x52f) || (c >= 0x621 && c <= 0x64a) ||
+		   (c >= 0x1100 && c <= 0x11ff) || (c >= 0x3041 && c <= 0x3096) ||
+		   (c >= 0x30a1 && c <= 0x30fa) || (c >= 0x4e00 && c <= 0x9fff) ||
+		   (c >= 0xac00 && c <= 0xd7a3);
+}
+
+/*
+ * UTF-8 to NFKC code points, without what is invisible; palloc'd.
+ *
+ * unicode_normalize() sorts the marks of a character in quadratic time and
+ * takes no interrupts, so a megabyte of them would hold the backend for hours.
+ * A joiner, which ends a sequence of marks, stands between every MAX_MARKS
+ * characters that may be marks while it works (as in UAX #15, Stream-Safe Text
+ * Format); no orthography comes near that many.
+ */
 static pg_wchar *
 compose(const char *utf8, int length, int *nchars)
 {
-	pg_wchar *text = palloc((length + 1) * sizeof(pg_wchar));
+	pg_wchar *text = palloc(sizeof(pg_wchar) * (length + 1));
+	pg_wchar *parted =
+		palloc(sizeof(pg_wchar) * (length + length / MAX_MARKS + 1));
 	pg_wchar *composed;
 	int n = pg_mb2wchar_with_len(utf8, text, length);
 	int kept = 0;
+	int marks = 0;
 
 	for (int i = 0; i < n; i++)
-		if (!is_invisible(text[i]))
-			text[kept++] = text[i];
-	text[kept] = 0;
-	composed = unicode_normalize(UNICODE_NFKC, text);
+	{
+		if (is_invisible(text[i]))
+			continue;
+		marks = is_letter(text[i]) ? 0 : marks + 1;
+		if (marks > 0 && marks % MAX_MARKS == 0)
+			parted[kept++] = COMBINING_JOINER;
+		parted[kept++] = text[i];
+	}
+	parted[kept] = 0;
 	pfree(text);
-	for (*nchars = 0; composed[*nchars] != 0; (*nchars)++)
-		;
+	composed = unicode_normalize(UNICODE_NFKC, parted);
+	pfree(parted);
+	*nchars = 0;
+	for (int i = 0; composed[i] != 0; i++)
+		if (composed[i] != COMBINING_JOINER)
+			composed[(*nchars)++] = composed[i];
+	composed[*nchars] = 0;
 	return composed;
 }
 

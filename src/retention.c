@@ -95,6 +95,7 @@ purge_rows(void *arg)
 					 values, NULL, false, 0);
 	slm_purging = false;
 	deleted = count_result(1);
+	SPI_freetuptable(SPI_tuptable); /* or SPI keeps it until the run ends */
 	purge->rows += deleted;
 	purge->done = deleted == 0;
 	slm_become_caller(caller);
@@ -122,6 +123,7 @@ purge_texts(void *arg)
 	purge->position = timestamp_result(1, &more);
 	purge->started = true;
 	purge->rows += count_result(2);
+	SPI_freetuptable(SPI_tuptable);
 	purge->done = !more;
 	slm_become_caller(caller);
 }

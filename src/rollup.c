@@ -284,6 +284,8 @@ roll_up_day(void *arg)
 			"FOR UPDATE",
 			0, NULL, NULL, NULL);
 	purged_before = first_value(&isnull);
+	/* SPI would keep it until the run ends: 8 kB a day. */
+	SPI_freetuptable(SPI_tuptable);
 	AcceptInvalidationMessages();
 	if (slm_settings()->time_zone != run->time_zone)
 	{

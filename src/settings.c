@@ -127,7 +127,9 @@ read_settings_row(SlmSettings *into)
 {
 	Relation rel = table_open(into->settings_relid, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* GetLatestSnapshot() refuses while a parallel plan runs; this is as new. */
+	Snapshot snapshot =
+		RegisterSnapshot(GetCatalogSnapshot(into->settings_relid));
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
 
 	into->time_zone = pg_tzset("UTC");
