@@ -62,6 +62,7 @@ struct DirectTable
 {
 	const char *name;
 	int natts;				 /* columns that the extension knows */
+	int nkeys;				 /* so many of the first columns are the key */
 	const char *foreign_key; /* the one whose check slm_lock_query() does */
 
 	/* Kept while the relation does not change. */
@@ -80,9 +81,11 @@ struct DirectTable
 	ExprState **checks;
 };
 
-static DirectTable queries = {.name = "queries", .natts = Natts_queries};
+static DirectTable queries = {.name = "queries", .natts = Natts_queries,
+							  .nkeys = 1};
 static DirectTable feedback = {.name = "feedback",
 							   .natts = Natts_feedback,
+							   .nkeys = 2,
 							   .foreign_key = "feedback_request_id_fkey"};
 
 static bool direct_insert = true;
@@ -158,6 +161,18 @@ is_as_we_made_it(DirectTable *table, Relation rel)
 	return has_our_triggers_only(table, rel);
 }
 
+/* Is this index on the columns that identify a row, in their order? */
+static bool
+has_key_columns(DirectTable *table, IndexInfo *info)
+{
+	if (info->ii_NumIndexKeyAttrs != table->nkeys)
+		return false;
+	for (int i = 0; i < table->nkeys; i++)
+		if (info->ii_IndexAttrNumbers[i] != i + 1)
+			return false;
+	return true;
+}
+
 /* The indexes; false if one needs more than plain columns. */
 static bool
 keep_indexes(DirectTable *table, Relation rel)
@@ -179,7 +194,8 @@ keep_indexes(DirectTable *table, Relation rel)
 					 info->ii_ExclusionOps == NULL;
 
 		if (plain && info->ii_Unique && index->rd_index->indimmediate &&
-			index->rd_index->indisvalid && !OidIsValid(table->key_index))
+			index->rd_index->indisvalid && has_key_columns(table, info) &&
+			!OidIsValid(table->key_index))
 		{
 			BuildSpeculativeIndexInfo(index, info);
 			table->key_index = lfirst_oid(cell);

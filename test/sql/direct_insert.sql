@@ -89,4 +89,15 @@ SELECT slm_feedback.submit_feedback('x5', true);
 ROLLBACK;
 DROP TABLE seen;
 DROP FUNCTION note();
+-- A unique index in place of the primary key, on another column, is not taken for it.
+BEGIN;
+ALTER TABLE slm_feedback.queries DROP CONSTRAINT queries_pkey CASCADE;
+TRUNCATE slm_feedback.queries CASCADE;
+CREATE UNIQUE INDEX queries_session_id_key ON slm_feedback.queries (session_id);
+SAVEPOINT s;
+SELECT slm_feedback.record_query('q', request_id => 'no key', session_id => 's1');
+ROLLBACK TO s;
+INSERT INTO slm_feedback.queries (request_id, query_text, session_id) VALUES ('no key', 'q', 's1');
+SELECT request_id FROM slm_feedback.submit_feedback('no key', true);
+ROLLBACK;
 DROP EXTENSION slm_feedback, hll, tdigest;
