@@ -31,6 +31,13 @@ sub set_midnight
 	return $midnight;
 }
 
+# Until a time by the clock: a signal, like that of the writer's end, cuts a single sleep() short.
+sub sleep_until
+{
+	my ($when) = @_;
+	while ((my $left = $when - time()) > 0) { sleep($left); }
+}
+
 sub value
 {
 	my ($sql) = @_;
@@ -57,7 +64,7 @@ foreach my $case (@cases)
 	my $writer = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', '-f', "$directory/$id.sql", '-d', $node->connstr('postgres') ],
 		'<', '/dev/null', '>', \$out, '2>', \$err);
 
-	sleep($midnight + 0.3 - time());
+	sleep_until($midnight + 0.3);
 	isnt(value($today_sql), $day, "$case->{name}: the day has ended");
 	$node->safe_psql('postgres', 'CALL slm_feedback.rollup()');
 	is(value("SELECT coalesce(max(final_through) >= '$day', false) FROM slm_feedback.rollup_state"), $case->{final_at_once},
