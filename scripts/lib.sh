@@ -51,6 +51,18 @@ slm_available() {
 	[ -n "$candidate" ] && [ "$candidate" != '(none)' ]
 }
 
+# slm_check_root SUITE: makes the system of scripts/in_root, if need be. Where that can't be done for a reason outside of
+# the project, it says 'skipped' with the reason, and the status is 77; after any other failure it is another one.
+slm_check_root() {
+	local log status=0
+	log=$(mktemp)
+	"$slm_root/scripts/in_root" "$1" true >"$log" 2>&1 </dev/null || status=$?
+	[ $status = 0 ] || sed 's/^/      | /' "$log"
+	[ $status != 77 ] || echo "   skipped: $(tail -n 1 "$log")"
+	rm -f "$log"
+	return $status
+}
+
 # Runs a command quietly; its output is shown if it fails.
 slm_quietly() {
 	local log
