@@ -4,7 +4,7 @@
 CREATE FUNCTION slm_feedback.check_choice(argument text, choice text, choices text[]) RETURNS text
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_check_choice';
 COMMENT ON FUNCTION slm_feedback.check_choice(text, text, text[]) IS
-'The choice, if it is one of the choices. Errors: 22023 with the list of choices as hint.';
+'The choice, if it is one of the choices. Errors: 22023 with the list of choices as hint, 22004 argument or choices is null.';
 
 CREATE FUNCTION slm_feedback.report_range(from_date date, to_date date, OUT first_day date, OUT last_day date)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_report_range';

@@ -90,17 +90,25 @@ slm_report_range(PG_FUNCTION_ARGS)
 
 /*
  * check_choice(argument, choice, choices): the choice if it is one of them.
+ * Not strict, because a null choice is an error like any other wrong one.
  */
 Datum
 slm_check_choice(PG_FUNCTION_ARGS)
 {
-	char *argument = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *argument;
 	char *choice =
 		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	StringInfoData list;
 	Datum *choices;
 	int n;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s is null", PG_ARGISNULL(0) ? "argument" : "choices"),
+				 errdetail("Only the choice may be null."),
+				 errhint("Give the argument's name and the list of choices.")));
+	argument = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false,
 					  TYPALIGN_INT, &choices, NULL, &n);
 	initStringInfo(&list);
