@@ -148,7 +148,8 @@ COMMENT ON FUNCTION slm_feedback.training_examples(date, date, text, text, doubl
 'The labelled prompts and completions of export_sft() and export_kto().';
 
 -- Pairs: each correction with the answer that it corrects; and answers to the same question, one labelled
--- true and one false, the clearest first, at most max_pairs a question. Only ids are sorted for it.
+-- true and one false, the clearest first, at most max_pairs a question. Only ids are sorted for it, and the pairs
+-- a question at a time: a sort of all pairs would carry both arrays of ids in each row.
 CREATE FUNCTION slm_feedback.training_pairs(
     from_date date,
     to_date date,
@@ -178,9 +179,7 @@ BEGIN ATOMIC
     SELECT g.query_text, g.response_text, b.response_text, p.question, p.place, p.of_places,
            CASE WHEN slm_feedback.normalize_question(g.query_text) <> slm_feedback.normalize_question(b.query_text) THEN 'another question'
                 WHEN g.response_text = b.response_text THEN 'same text' END
-    FROM (SELECT q.question, good.id AS good_id, bad.id AS bad_id,
-                 row_number() OVER (PARTITION BY q.question ORDER BY good.n + bad.n, good.n) AS place,
-                 cardinality(q.good)::bigint * cardinality(q.bad) AS of_places
+    FROM (SELECT q.question, pair.good_id, pair.bad_id, pair.place, cardinality(q.good)::bigint * cardinality(q.bad) AS of_places
           FROM (SELECT a.question,
                        array_agg(a.request_id ORDER BY a.margin DESC, a.average_rating DESC NULLS LAST, a.request_id COLLATE "C")
                            FILTER (WHERE a.label) AS good,
@@ -190,8 +189,9 @@ BEGIN ATOMIC
                 WHERE a.skipped IS NULL
                 GROUP BY a.question
                 HAVING bool_or(a.label) AND NOT bool_and(a.label)) q
-          CROSS JOIN LATERAL unnest(q.good[1:max_pairs]) WITH ORDINALITY AS good (id, n)
-          CROSS JOIN LATERAL unnest(q.bad[1:max_pairs]) WITH ORDINALITY AS bad (id, n)) p
+          CROSS JOIN LATERAL (SELECT good.id AS good_id, bad.id AS bad_id, row_number() OVER (ORDER BY good.n + bad.n, good.n) AS place
+                              FROM unnest(q.good[1:max_pairs]) WITH ORDINALITY AS good (id, n),
+                                   unnest(q.bad[1:max_pairs]) WITH ORDINALITY AS bad (id, n)) pair) p
     CROSS JOIN LATERAL (SELECT r.query_text, r.response_text FROM slm_feedback.readable_queries r
                         WHERE r.request_id = p.good_id OFFSET 0) g
     CROSS JOIN LATERAL (SELECT r.query_text, r.response_text FROM slm_feedback.readable_queries r
