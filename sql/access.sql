@@ -51,6 +51,8 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'export_kto_report'),
         ('analyst', 'routine', 'export_dpo_report'),
         ('analyst', 'routine', 'training_split'),
+        ('analyst', 'routine', 'check_training'),
+        ('analyst', 'routine', 'check_max_pairs'),
         ('analyst', 'routine', 'training_answers'),
         ('analyst', 'routine', 'training_corrections'),
         ('analyst', 'routine', 'training_examples'),

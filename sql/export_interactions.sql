@@ -38,24 +38,24 @@ CREATE FUNCTION slm_feedback.export_interactions(
 ) RETURNS SETOF slm_feedback.interactions
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.request_id) ELSE i.request_id END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.query_text) ELSE i.query_text END)
-                WHEN redact THEN slm_feedback.redact(i.query_text) ELSE i.query_text END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.response_text) ELSE i.response_text END)
-                WHEN redact THEN slm_feedback.redact(i.response_text) ELSE i.response_text END,
+    SELECT CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.request_id) ELSE i.request_id END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.query_text) ELSE i.query_text END)
+                WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.query_text) ELSE i.query_text END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.response_text) ELSE i.response_text END)
+                WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.response_text) ELSE i.response_text END,
            i.created_at,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.user_id) ELSE i.user_id END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.session_id) ELSE i.session_id END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.user_id) ELSE i.user_id END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.session_id) ELSE i.session_id END,
            i.response_time_ms, i.sources_used,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.model) ELSE i.model END,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.prompt_version) ELSE i.prompt_version END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.model) ELSE i.model END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.prompt_version) ELSE i.prompt_version END,
            i.input_tokens, i.output_tokens, i.cost_usd,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.error) ELSE i.error END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.error) ELSE i.error END,
            i.tags, i.metadata, i.question_hash,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(i.feedback_user_id) ELSE i.feedback_user_id END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(i.feedback_user_id) ELSE i.feedback_user_id END,
            i.is_helpful, i.rating,
-           CASE WHEN neutralize_formulas THEN slm_feedback.plain_cell(CASE WHEN redact THEN slm_feedback.redact(i.comment) ELSE i.comment END)
-                WHEN redact THEN slm_feedback.redact(i.comment) ELSE i.comment END,
+           CASE WHEN neutralize_formulas IS NOT FALSE THEN slm_feedback.plain_cell(CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.comment) ELSE i.comment END)
+                WHEN redact IS NOT FALSE THEN slm_feedback.redact(i.comment) ELSE i.comment END,
            i.sentiment, i.feedback_created_at, i.feedback_updated_at
     FROM slm_feedback.interactions i
     WHERE (from_date IS NULL OR i.created_at >= (SELECT slm_feedback.export_from(from_date, to_date)))

@@ -23,15 +23,16 @@ CREATE FUNCTION slm_feedback.export_sft(
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT CASE (SELECT slm_feedback.check_choice('format', format, ARRAY['prompt_completion', 'messages']))
+    SELECT CASE format
                WHEN 'messages' THEN json_build_object('messages', slm_feedback.messages(t.prompt, t.completion))
                ELSE json_build_object('prompt', t.prompt, 'completion', t.completion) END
     FROM slm_feedback.training_examples(from_date, to_date, model, prompt_version, min_rating, min_raters, one_per_question, split, true, with_corrections) e
-    CROSS JOIN LATERAL (SELECT CASE WHEN redact THEN slm_feedback.redact(e.prompt) ELSE e.prompt END AS prompt,
-                               CASE WHEN redact THEN slm_feedback.redact(e.completion) ELSE e.completion END AS completion) t;
+    CROSS JOIN LATERAL (SELECT CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(e.prompt) ELSE e.prompt END AS prompt,
+                               CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(e.completion) ELSE e.completion END AS completion) t
+    WHERE slm_feedback.check_choice('format', format, ARRAY['prompt_completion', 'messages']) = format;
 END;
 COMMENT ON FUNCTION slm_feedback.export_sft(text, date, date, text, text, double precision, integer, boolean, text, boolean, boolean) IS
-'Supervised fine-tuning (TRL): good answers, and corrections unless with_corrections is false. format prompt_completion (prompt and completion as texts) or messages (a chat). Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test); min_raters and min_rating do not concern corrections. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, or an unknown word.';
+'Supervised fine-tuning (TRL): good answers, and corrections unless with_corrections is false. format prompt_completion (prompt and completion as texts) or messages (a chat). Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test); min_raters and min_rating do not concern corrections. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_kto(
     from_date date DEFAULT NULL,
@@ -46,12 +47,12 @@ CREATE FUNCTION slm_feedback.export_kto(
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(e.prompt) ELSE e.prompt END,
-                             'completion', CASE WHEN redact THEN slm_feedback.redact(e.completion) ELSE e.completion END, 'label', e.label)
+    SELECT json_build_object('prompt', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(e.prompt) ELSE e.prompt END,
+                             'completion', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(e.completion) ELSE e.completion END, 'label', e.label)
     FROM slm_feedback.training_examples(from_date, to_date, model, prompt_version, min_rating, min_raters, one_per_question, split, false, false) e;
 END;
 COMMENT ON FUNCTION slm_feedback.export_kto(date, date, text, text, double precision, integer, boolean, text, boolean) IS
-'Unpaired preferences (TRL''s KTO): prompt, completion and label, true for a good answer and false for a bad one by the majority of its opinions. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test). redact replaces personal data in the texts as redact() does. export_kto_report() gives the balance of the labels. Errors: 22023 from_date after to_date, or an unknown word.';
+'Unpaired preferences (TRL''s KTO): prompt, completion and label, true for a good answer and false for a bad one by the majority of its opinions. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test). redact replaces personal data in the texts as redact() does. export_kto_report() gives the balance of the labels. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_dpo(
     from_date date DEFAULT NULL,
@@ -67,22 +68,22 @@ CREATE FUNCTION slm_feedback.export_dpo(
 ) RETURNS SETOF json
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
 BEGIN ATOMIC
-    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(p.prompt) ELSE p.prompt END,
-                             'chosen', CASE WHEN redact THEN slm_feedback.redact(p.chosen) ELSE p.chosen END,
-                             'rejected', CASE WHEN redact THEN slm_feedback.redact(p.rejected) ELSE p.rejected END)
+    SELECT json_build_object('prompt', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(p.prompt) ELSE p.prompt END,
+                             'chosen', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(p.chosen) ELSE p.chosen END,
+                             'rejected', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(p.rejected) ELSE p.rejected END)
     FROM slm_feedback.training_pairs(from_date, to_date, model, prompt_version, min_rating, min_raters, max_pairs, split) p
-    WHERE NOT one_per_question AND p.skipped IS NULL
+    WHERE one_per_question IS NOT TRUE AND p.skipped IS NULL
     UNION ALL
-    SELECT json_build_object('prompt', CASE WHEN redact THEN slm_feedback.redact(o.prompt) ELSE o.prompt END,
-                             'chosen', CASE WHEN redact THEN slm_feedback.redact(o.chosen) ELSE o.chosen END,
-                             'rejected', CASE WHEN redact THEN slm_feedback.redact(o.rejected) ELSE o.rejected END)
+    SELECT json_build_object('prompt', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(o.prompt) ELSE o.prompt END,
+                             'chosen', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(o.chosen) ELSE o.chosen END,
+                             'rejected', CASE WHEN redact IS NOT FALSE THEN slm_feedback.redact(o.rejected) ELSE o.rejected END)
     FROM (SELECT DISTINCT ON (p.question) p.prompt, p.chosen, p.rejected
           FROM slm_feedback.training_pairs(from_date, to_date, model, prompt_version, min_rating, min_raters, max_pairs, split) p
-          WHERE one_per_question AND p.skipped IS NULL
+          WHERE one_per_question IS TRUE AND p.skipped IS NULL
           ORDER BY p.question, p.place, p.chosen COLLATE "C", p.rejected COLLATE "C") o;
 END;
 COMMENT ON FUNCTION slm_feedback.export_dpo(date, date, text, text, double precision, integer, boolean, text, integer, boolean) IS
-'Preference pairs (TRL''s DPO): prompt, chosen and rejected, from each correction and the answer that it corrects, and from good and bad answers to the same normalised question, the clearest pairs first, at most max_pairs a question. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test), which both answers of a pair must meet; min_raters and min_rating do not concern corrections; with one_per_question a correction comes first. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, or an unknown word.';
+'Preference pairs (TRL''s DPO): prompt, chosen and rejected, from each correction and the answer that it corrects, and from good and bad answers to the same normalised question, the clearest pairs first, at most max_pairs a question. Filters: from_date and to_date (by the day of the query; null, the default: everything), model and prompt_version (null: all, empty string: not given), min_raters (opinions with a sentiment, default 1), min_rating (the least average rating of a good answer), one_per_question and split (train, validation or test), which both answers of a pair must meet; min_raters and min_rating do not concern corrections; with one_per_question a correction comes first. redact replaces personal data in the texts as redact() does. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_openai(
     method text DEFAULT 'supervised',
@@ -114,7 +115,7 @@ BEGIN ATOMIC
     WHERE slm_feedback.check_choice('method', method, ARRAY['supervised', 'preference']) = 'preference';
 END;
 COMMENT ON FUNCTION slm_feedback.export_openai(text, date, date, text, text, double precision, integer, boolean, text, boolean, integer, boolean) IS
-'OpenAI fine-tuning: method supervised gives chats (messages) as export_sft(), preference gives input, preferred_output and non_preferred_output as export_dpo(). The other arguments are theirs. Errors: 22023 from_date after to_date, or an unknown word.';
+'OpenAI fine-tuning: method supervised gives chats (messages) as export_sft(), preference gives input, preferred_output and non_preferred_output as export_dpo(). The other arguments are theirs. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 -- ---- what was exported, what was skipped and why ----
 CREATE FUNCTION slm_feedback.export_sft_report(
@@ -148,18 +149,18 @@ BEGIN ATOMIC
         SELECT count(*) AS n FROM slm_feedback.export_sft('messages', from_date, to_date, model, prompt_version, min_rating,
                                                           min_raters, one_per_question, split, with_corrections)
     )
-    SELECT 'exported', CASE WHEN one_per_question THEN 'one a question' ELSE 'all' END, e.n FROM exported e
+    SELECT 'exported', CASE WHEN one_per_question IS TRUE THEN 'one a question' ELSE 'all' END, e.n FROM exported e
     UNION ALL
     SELECT 'skipped', 'another row for the question', s.n - e.n
     FROM exported e, (SELECT coalesce(sum(c.n), 0)::bigint AS n FROM counted c WHERE c.skipped IS NULL) s
-    WHERE one_per_question
+    WHERE one_per_question IS TRUE
     UNION ALL
     SELECT 'skipped', CASE WHEN c.correction THEN 'correction: ' ELSE '' END || c.skipped, c.n
     FROM counted c WHERE c.skipped IS NOT NULL
     ORDER BY 1, 3 DESC, 2;
 END;
 COMMENT ON FUNCTION slm_feedback.export_sft_report(date, date, text, text, double precision, integer, boolean, text, boolean) IS
-'What export_sft() (and export_openai(''supervised'')) exports and skips with the same arguments: rows a reason. The numbers add up to all answers and corrections in range. Exact. Errors: 22023 from_date after to_date, or an unknown word.';
+'What export_sft() (and export_openai(''supervised'')) exports and skips with the same arguments: rows a reason. The numbers add up to all answers and corrections in range. Exact. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_kto_report(
     from_date date DEFAULT NULL,
@@ -192,13 +193,13 @@ BEGIN ATOMIC
     UNION ALL
     SELECT 'skipped', 'another row for the question', s.n - e.n, NULL
     FROM exported e, (SELECT coalesce(sum(c.n), 0)::bigint AS n FROM counted c WHERE c.skipped IS NULL) s
-    WHERE one_per_question
+    WHERE one_per_question IS TRUE
     UNION ALL
     SELECT 'skipped', c.skipped, c.n, NULL FROM counted c WHERE c.skipped IS NOT NULL
     ORDER BY 1, 3 DESC, 2;
 END;
 COMMENT ON FUNCTION slm_feedback.export_kto_report(date, date, text, text, double precision, integer, boolean, text) IS
-'What export_kto() exports and skips with the same arguments: rows a reason, and for the labels their share of the exported rows, which is their balance. The numbers add up to all answers in range. Exact. Errors: 22023 from_date after to_date, or an unknown word.';
+'What export_kto() exports and skips with the same arguments: rows a reason, and for the labels their share of the exported rows, which is their balance. The numbers add up to all answers in range. Exact. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';
 
 CREATE FUNCTION slm_feedback.export_dpo_report(
     from_date date DEFAULT NULL,
@@ -232,18 +233,18 @@ BEGIN ATOMIC
                                                           min_raters, one_per_question, split, max_pairs)
     )
     SELECT 'exported', 'pairs of corrections', coalesce(sum(p.n), 0)::bigint
-    FROM pair p WHERE p.correction AND p.skipped IS NULL AND NOT one_per_question
-    HAVING NOT one_per_question
+    FROM pair p WHERE p.correction AND p.skipped IS NULL AND one_per_question IS NOT TRUE
+    HAVING one_per_question IS NOT TRUE
     UNION ALL
     SELECT 'exported', 'pairs of ratings', coalesce(sum(p.n), 0)::bigint
-    FROM pair p WHERE NOT p.correction AND p.skipped IS NULL AND NOT one_per_question
-    HAVING NOT one_per_question
+    FROM pair p WHERE NOT p.correction AND p.skipped IS NULL AND one_per_question IS NOT TRUE
+    HAVING one_per_question IS NOT TRUE
     UNION ALL
-    SELECT 'exported', 'one a question', e.n FROM exported e WHERE one_per_question
+    SELECT 'exported', 'one a question', e.n FROM exported e WHERE one_per_question IS TRUE
     UNION ALL
     SELECT 'skipped', 'another pair for the question', s.n - e.n
     FROM exported e, (SELECT coalesce(sum(p.n), 0)::bigint AS n FROM pair p WHERE p.skipped IS NULL) s
-    WHERE one_per_question
+    WHERE one_per_question IS TRUE
     UNION ALL
     SELECT 'skipped', 'pair: more than max_pairs', (sum(p.of_places) - sum(p.n))::bigint
     FROM pair p WHERE NOT p.correction
@@ -256,4 +257,4 @@ BEGIN ATOMIC
     ORDER BY 1, 3 DESC, 2;
 END;
 COMMENT ON FUNCTION slm_feedback.export_dpo_report(date, date, text, text, double precision, integer, boolean, text, integer) IS
-'What export_dpo() (and export_openai(''preference'')) exports and skips with the same arguments: pairs a reason, and the answers that no pair can use. Exact. Errors: 22023 from_date after to_date, or an unknown word.';
+'What export_dpo() (and export_openai(''preference'')) exports and skips with the same arguments: pairs a reason, and the answers that no pair can use. Exact. Errors: 22023 from_date after to_date, a min_rating not between 1 and 5, a negative min_raters, or an unknown word.';

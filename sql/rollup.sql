@@ -57,10 +57,15 @@ CREATE FUNCTION slm_feedback.set_time_zone(time_zone text) RETURNS void
 AS $$
 BEGIN
     IF time_zone IS NULL THEN
-        RAISE EXCEPTION 'time zone must not be null' USING ERRCODE = 'null_value_not_allowed';
+        RAISE EXCEPTION 'time zone must not be null'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Give a name of pg_timezone_names, such as UTC or Europe/Berlin.';
     END IF;
-    -- Raises 22023 for a name that the server does not know.
-    PERFORM pg_catalog.now() AT TIME ZONE time_zone;
+    BEGIN
+        PERFORM pg_catalog.now() AT TIME ZONE time_zone;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RAISE EXCEPTION 'time zone "%" is not known', time_zone
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a name of pg_timezone_names, such as UTC or Europe/Berlin.';
+    END;
     -- Writers decide by the zone whether they are late: none may be under way with the old one.
     LOCK TABLE slm_feedback.queries, slm_feedback.feedback IN SHARE ROW EXCLUSIVE MODE;
     INSERT INTO slm_feedback.rollup_state DEFAULT VALUES ON CONFLICT (singleton) DO NOTHING;

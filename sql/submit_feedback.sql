@@ -7,7 +7,7 @@ CREATE FUNCTION slm_feedback.submit_feedback(
 ) RETURNS slm_feedback.feedback
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_submit_feedback';
 COMMENT ON FUNCTION slm_feedback.submit_feedback IS
-'Stores or completes a person''s opinion on an answer and returns the opinion as it now stands: what is given replaces, what is null stays. Errors: PT404 unknown request, 22003 rating outside 1..5, 22004 nothing to say or no request id, 22001 over-long value, 22023 empty id.';
+'Stores or completes a person''s opinion on an answer and returns the opinion as it now stands: what is given replaces, what is null stays, and a blank comment is as null. Errors: PT404 unknown request, 22003 rating outside 1..5, 22004 nothing to say or no request id, 22001 over-long value, 22023 empty id.';
 
 CREATE FUNCTION slm_feedback.withdraw_feedback(
     request_id text,

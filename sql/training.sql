@@ -16,6 +16,56 @@ CREATE FUNCTION slm_feedback.is_blank(value text) RETURNS boolean
 COMMENT ON FUNCTION slm_feedback.is_blank(text) IS
 'Whether a text has no character that a reader could see.';
 
+-- Conditions of an export that are wrong raise an error even where there is nothing to export: the planner takes the
+-- call for a condition on no table, and asks it before it reads one.
+CREATE FUNCTION slm_feedback.check_training(
+    from_date date,
+    to_date date,
+    min_rating double precision,
+    min_raters integer,
+    split text
+) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM slm_feedback.export_from(from_date, to_date);
+    IF min_rating NOT BETWEEN 1 AND 5 THEN
+        RAISE EXCEPTION 'min_rating is out of range'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('It is %s; ratings lie between 1 and 5.', min_rating),
+                  HINT = 'Null takes every rating.';
+    END IF;
+    IF min_raters < 0 THEN
+        RAISE EXCEPTION 'min_raters is out of range'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = pg_catalog.format('It is %s; it must not be negative.', min_raters),
+                  HINT = 'The default, 1, takes every answer that anybody rated.';
+    END IF;
+    IF split IS NOT NULL THEN
+        PERFORM slm_feedback.check_choice('split', split, ARRAY['train', 'validation', 'test']);
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.check_training(date, date, double precision, integer, text) IS
+'True if the conditions of a training export make sense. Errors: 22023 from_date after to_date, min_rating not between 1 and 5, a negative min_raters, an unknown split.';
+
+CREATE FUNCTION slm_feedback.check_max_pairs(max_pairs integer) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF max_pairs >= 1 THEN
+        RETURN true;
+    END IF;
+    RAISE EXCEPTION 'max_pairs is out of range'
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = pg_catalog.format('It is %s; it must be 1 or more.', coalesce(max_pairs::text, 'null')),
+              HINT = 'The default is 10 pairs a question.';
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.check_max_pairs(integer) IS
+'True if so many pairs a question can be exported. Errors: 22023 null, zero or a negative number.';
+
 -- Every answer in range with its label, and the reason if it is of no use.
 CREATE FUNCTION slm_feedback.training_answers(
     from_date date,
@@ -60,8 +110,8 @@ BEGIN ATOMIC
       AND (to_date IS NULL OR q.created_at < (SELECT slm_feedback.export_until(from_date, to_date)))
       AND (training_answers.model IS NULL OR coalesce(q.model, '') = training_answers.model)
       AND (training_answers.prompt_version IS NULL OR coalesce(q.prompt_version, '') = training_answers.prompt_version)
-      AND (split IS NULL OR slm_feedback.training_split(q.question_hash)
-           = (SELECT slm_feedback.check_choice('split', split, ARRAY['train', 'validation', 'test'])));
+      AND (split IS NULL OR slm_feedback.training_split(q.question_hash) = split)
+      AND slm_feedback.check_training(from_date, to_date, min_rating, min_raters, split);
 END;
 COMMENT ON FUNCTION slm_feedback.training_answers(date, date, text, text, double precision, integer, text) IS
 'Every answer in range with its label (true: more opinions are positive than negative), margin (positive - negative) and average rating; skipped says why it is of no use for training, null if it is. min_rating concerns answers labelled true.';
@@ -93,8 +143,8 @@ BEGIN ATOMIC
       AND (to_date IS NULL OR q.created_at < (SELECT slm_feedback.export_until(from_date, to_date)))
       AND (training_corrections.model IS NULL OR coalesce(q.model, '') = training_corrections.model)
       AND (training_corrections.prompt_version IS NULL OR coalesce(q.prompt_version, '') = training_corrections.prompt_version)
-      AND (split IS NULL OR slm_feedback.training_split(q.question_hash)
-           = (SELECT slm_feedback.check_choice('split', split, ARRAY['train', 'validation', 'test'])));
+      AND (split IS NULL OR slm_feedback.training_split(q.question_hash) = split)
+      AND slm_feedback.check_training(from_date, to_date, NULL, NULL, split);
 END;
 COMMENT ON FUNCTION slm_feedback.training_corrections(date, date, text, text, text) IS
 'Every correction to an answer in range with its question and the answer that it corrects; skipped says why it is of no use for training, null if it is.';
@@ -122,11 +172,11 @@ CREATE FUNCTION slm_feedback.training_examples(
 BEGIN ATOMIC
     SELECT a.prompt, a.completion, a.label
     FROM slm_feedback.training_answers(from_date, to_date, model, prompt_version, min_rating, min_raters, split) a
-    WHERE NOT one_per_question AND a.skipped IS NULL AND (a.label OR NOT good_only)
+    WHERE one_per_question IS NOT TRUE AND a.skipped IS NULL AND (a.label OR NOT good_only)
     UNION ALL
     SELECT c.prompt, c.chosen, true
     FROM slm_feedback.training_corrections(from_date, to_date, model, prompt_version, split) c
-    WHERE NOT one_per_question AND with_corrections AND c.skipped IS NULL
+    WHERE one_per_question IS NOT TRUE AND with_corrections AND c.skipped IS NULL
     UNION ALL
     SELECT q.query_text, coalesce(b.correction, q.response_text), b.label
     FROM (SELECT DISTINCT ON (e.question) e.request_id, e.correction, e.label
@@ -142,7 +192,7 @@ BEGIN ATOMIC
                    e.request_id DESC, e.correction COLLATE "C") b
     CROSS JOIN LATERAL (SELECT r.query_text, r.response_text FROM slm_feedback.readable_queries r
                         WHERE r.request_id = b.request_id OFFSET 0) q
-    WHERE one_per_question;
+    WHERE one_per_question IS TRUE;
 END;
 COMMENT ON FUNCTION slm_feedback.training_examples(date, date, text, text, double precision, integer, boolean, text, boolean, boolean) IS
 'The labelled prompts and completions of export_sft() and export_kto().';
@@ -196,7 +246,7 @@ BEGIN ATOMIC
                         WHERE r.request_id = p.good_id OFFSET 0) g
     CROSS JOIN LATERAL (SELECT r.query_text, r.response_text FROM slm_feedback.readable_queries r
                         WHERE r.request_id = p.bad_id OFFSET 0) b
-    WHERE p.place <= max_pairs;
+    WHERE p.place <= max_pairs AND slm_feedback.check_max_pairs(max_pairs);
 END;
 COMMENT ON FUNCTION slm_feedback.training_pairs(date, date, text, text, double precision, integer, integer, text) IS
 'The pairs of export_dpo(), with the reason for those that are skipped: of corrections (place 0), and of answers rated apart (place 1 to max_pairs of of_places possible pairs of the question).';

@@ -9,7 +9,8 @@
  * read, a constraint or trigger of the DBA's own) the subtransaction is rolled
  * back and the batch runs again with a subtransaction a record, which refuses
  * just the record that failed.  Errors that say nothing about a record, such
- * as a cancel, a serialization failure or a full disk, end the call.
+ * as a cancel, a lock timeout, a serialization failure or a full disk, end the
+ * call.
  */
 #include "postgres.h"
 
@@ -286,6 +287,8 @@ process_element(Batch *batch, int i, CaptureRecord *record)
 static bool
 is_about_the_record(const ErrorData *error)
 {
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		return false;
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
 		case ERRCODE_TRANSACTION_ROLLBACK:

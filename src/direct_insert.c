@@ -81,7 +81,8 @@ struct DirectTable
 	ExprState **checks;
 };
 
-static DirectTable queries = {.name = "queries", .natts = Natts_queries,
+static DirectTable queries = {.name = "queries",
+							  .natts = Natts_queries,
 							  .nkeys = 1};
 static DirectTable feedback = {.name = "feedback",
 							   .natts = Natts_feedback,

@@ -7,9 +7,11 @@
  * and created_at never change; feedback.query_created_at equals its query's
  * created_at; user ids follow the policy (user_ids.c), and texts the
  * redaction setting (redact.c); a removal leaves a tombstone
- * (export_changes.c).  Rows that a capture function writes (slm_capturing) pass
- * through at once: the function has done the same already.  Rows that retention
- * purges (slm_purging) mark no day, since theirs are frozen (retention.c).
+ * (export_changes.c).  Rows that a capture function writes pass through at
+ * once: the function has done the same already.  Rows that retention purges
+ * mark no day, since theirs are frozen (retention.c).  Both hold for the
+ * function's own statement only, and not for what a trigger of the DBA's does
+ * in it.
  */
 #include "postgres.h"
 
@@ -21,6 +23,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -38,37 +41,73 @@ PG_FUNCTION_INFO_V1(slm_guard_feedback);
 PG_FUNCTION_INFO_V1(slm_guard_corrections);
 PG_FUNCTION_INFO_V1(slm_guard_truncate);
 
-/* The table that a capture function is just writing, or InvalidOid. */
-Oid slm_capturing = InvalidOid;
-
-/* Is the purge itself changing the tables? */
-bool slm_purging = false;
+/* The statement in progress that passes, or none: zeroes. */
+static SlmPass pass;
 
 /* The columns that redaction at write covers. */
 static const char *const query_texts[] = {"query_text", "response_text"};
 static const char *const feedback_texts[] = {"comment"};
 static const char *const correction_texts[] = {"corrected_text", "note"};
 
-/* An error can leave these set: they end with their (sub)transaction. */
-static void
-let_nothing_pass(void)
+/*
+ * Let the next statement's writes to a table pass, or all those of a purge.
+ * Returns what has to be given to slm_end_pass() after the statement.
+ */
+static SlmPass
+begin_pass(Oid relid, bool purge)
 {
-	slm_capturing = InvalidOid;
-	slm_purging = false;
+	SlmPass before = pass;
+
+	pass.relid = relid;
+	pass.purge = purge;
+	pass.trigger_depth =
+		DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) + 1;
+	pass.nest_level = GetCurrentTransactionNestLevel();
+	return before;
 }
 
+SlmPass
+slm_pass_captured(Oid relid)
+{
+	return begin_pass(relid, false);
+}
+
+SlmPass
+slm_pass_purged(void)
+{
+	return begin_pass(InvalidOid, true);
+}
+
+void
+slm_end_pass(SlmPass before)
+{
+	pass = before;
+}
+
+/* Is this a row of the statement that passes, and not of a trigger in it? */
+static bool
+passes(TriggerData *trigger)
+{
+	return (pass.purge ||
+			pass.relid == RelationGetRelid(trigger->tg_relation)) &&
+		   pass.trigger_depth ==
+			   DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH));
+}
+
+/* An error skips slm_end_pass(): what it ends passes no more. */
 static void
 at_transaction_event(XactEvent event, void *arg)
 {
-	let_nothing_pass();
+	pass = (SlmPass){0};
 }
 
 static void
 at_subtransaction_event(SubXactEvent event, SubTransactionId subid,
 						SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		let_nothing_pass();
+	if (event == SUBXACT_EVENT_ABORT_SUB &&
+		pass.nest_level >= GetCurrentTransactionNestLevel())
+		pass = (SlmPass){0};
 }
 
 void
@@ -193,11 +232,10 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
 													 : trigger->tg_trigtuple;
-	if (slm_capturing == RelationGetRelid(trigger->tg_relation))
-		return PointerGetDatum(row);
+	/* What is purged leaves a tombstone, too. */
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		note_removal(trigger);
-	if (slm_purging)
+	if (passes(trigger))
 		return PointerGetDatum(row);
 
 	created_at = timestamp_column(trigger, trigger->tg_trigtuple, "created_at");
@@ -227,20 +265,23 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 	TimestampTz query_created_at;
 	HeapTuple row = trigger->tg_trigtuple;
 	Datum request_id;
+	Refusal why;
 	bool isnull;
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		row = trigger->tg_newtuple;
-	if (slm_purging || slm_capturing == RelationGetRelid(rel))
+	if (passes(trigger))
 		return PointerGetDatum(row);
 
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
 		/* A row that goes with its query needs no tombstone of its own. */
 		request_id = column(trigger, row, "request_id", &isnull);
 		if (slm_find_query(request_id, &query_created_at))
 			note_removal(trigger);
+		else if (pass.purge)
+			return PointerGetDatum(row);
+		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
 		return PointerGetDatum(row);
 	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
@@ -256,6 +297,17 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 		row = heap_modify_tuple_by_cols(row, RelationGetDescr(rel), 1, &attnum,
 										&value, &(bool){false});
 		slm_note_write(query_created_at);
+	}
+	else if (!isnull)
+	{
+		/* The foreign key can't say it: NOT NULL is checked before it. */
+		(void) column(trigger, row, "query_created_at", &isnull);
+		if (isnull)
+		{
+			slm_refuse_unknown_request(request_id, &why);
+			why.sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
+			slm_raise(&why);
+		}
 	}
 	return PointerGetDatum(
 		as_stored(trigger, row, feedback_texts, lengthof(feedback_texts)));

@@ -27,6 +27,7 @@
 #include "utils/formatting.h"
 
 #include "compat.h"
+#include "question.h"
 
 PG_FUNCTION_INFO_V1(slm_normalize_question);
 PG_FUNCTION_INFO_V1(slm_question_hash);
@@ -283,11 +284,10 @@ slm_question_hash(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) hash);
 }
 
-/* is_blank(text): is there nothing that a reader could see? */
-Datum
-slm_is_blank(PG_FUNCTION_ARGS)
+/* Is there nothing in this text that a reader could see? */
+bool
+slm_is_blank_text(const text *value)
 {
-	text *value = PG_GETARG_TEXT_PP(0);
 	const char *at = VARDATA_ANY(value);
 	const char *end = at + VARSIZE_ANY_EXHDR(value);
 
@@ -300,14 +300,21 @@ slm_is_blank(PG_FUNCTION_ARGS)
 		{
 			/* Only Unicode's code points are known. */
 			if (GetDatabaseEncoding() != PG_UTF8)
-				PG_RETURN_BOOL(false);
+				return false;
 			c = utf8_to_unicode((const unsigned char *) at);
 		}
 		if (!is_space(c) && !is_invisible(c))
-			PG_RETURN_BOOL(false);
+			return false;
 		at += length;
 	}
-	PG_RETURN_BOOL(true);
+	return true;
+}
+
+/* is_blank(text) */
+Datum
+slm_is_blank(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(slm_is_blank_text(PG_GETARG_TEXT_PP(0)));
 }
 
 /*

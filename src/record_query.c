@@ -184,13 +184,15 @@ insert_directly(const CaptureRecord *row)
 }
 
 static bool
-insert_by_plan(const CaptureRecord *row)
+insert_by_plan(CaptureRecord *row)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid types[QUERY_FIELDS];
 	Datum values[QUERY_FIELDS];
 	char nulls[QUERY_FIELDS];
+	SlmPass pass;
 	bool inserted;
+	bool isnull;
 
 	if (plan == NULL)
 	{
@@ -207,7 +209,7 @@ insert_by_plan(const CaptureRecord *row)
 	}
 
 	SPI_connect();
-	slm_capturing = slm_settings()->queries_relid;
+	pass = slm_pass_captured(slm_settings()->queries_relid);
 	SPI_execute_plan(
 		slm_kept_plan(
 			&plan,
@@ -216,11 +218,17 @@ insert_by_plan(const CaptureRecord *row)
 			"prompt_version, input_tokens, output_tokens, cost_usd, "
 			"sources_used, error, tags, metadata, created_at) "
 			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-			"$14, $15, $16) ON CONFLICT (request_id) DO NOTHING",
+			"$14, $15, $16) ON CONFLICT (request_id) DO NOTHING "
+			"RETURNING created_at",
 			QUERY_FIELDS, types),
 		values, nulls, false, 0);
-	slm_capturing = InvalidOid;
+	slm_end_pass(pass);
 	inserted = SPI_processed > 0;
+	/* A trigger of the DBA's may have changed it. */
+	if (inserted)
+		row->values[QUERY_CREATED_AT] =
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
 	SPI_finish();
 	return inserted;
 }

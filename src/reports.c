@@ -69,15 +69,18 @@ slm_report_range(PG_FUNCTION_ARGS)
 	else
 		first = DATE_NOT_FINITE(last) ? last : last - (DEFAULT_DAYS - 1);
 	if (first > last)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("from_date is after to_date"),
-						errdetail("The range runs from %s to %s.",
-								  DatumGetCString(DirectFunctionCall1(
-									  date_out, DateADTGetDatum(first))),
-								  DatumGetCString(DirectFunctionCall1(
-									  date_out, DateADTGetDatum(last)))),
-						errhint("Both dates are included; to_date defaults to "
-								"today.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("from_date is after to_date"),
+				 errdetail(
+					 "The range runs from %s to %s.",
+					 DatumGetCString(
+						 DirectFunctionCall1(date_out, DateADTGetDatum(first))),
+					 DatumGetCString(
+						 DirectFunctionCall1(date_out, DateADTGetDatum(last)))),
+				 errhint(PG_ARGISNULL(1) ? "Both dates are included; to_date "
+										   "defaults to today."
+										 : "Both dates are included.")));
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -11,7 +11,7 @@
  * The work is done in batches, a transaction each, oldest rows first, so that
  * no row lock is held for long and an interrupted purge goes on where it was.
  * The guard triggers let the purge's own changes pass without a mark
- * (slm_purging).
+ * (guard_triggers.h).
  */
 #include "postgres.h"
 
@@ -87,13 +87,14 @@ purge_rows(void *arg)
 	static Oid types[1] = {TIMESTAMPTZOID};
 	Datum values[1] = {TimestampTzGetDatum(purge->cutoff)};
 	SlmCaller caller = slm_become_owner();
+	SlmPass pass;
 	int64 deleted;
 
-	slm_purging = true;
+	pass = slm_pass_purged();
 	SPI_execute_plan(slm_kept_plan(&plan, "SELECT slm_feedback.purge_rows($1)",
 								   1, types),
 					 values, NULL, false, 0);
-	slm_purging = false;
+	slm_end_pass(pass);
 	deleted = count_result(1);
 	SPI_freetuptable(SPI_tuptable); /* or SPI keeps it until the run ends */
 	purge->rows += deleted;
@@ -111,15 +112,16 @@ purge_texts(void *arg)
 					   TimestampTzGetDatum(purge->texts_cutoff)};
 	char nulls[2] = {purge->started ? ' ' : 'n', ' '};
 	SlmCaller caller = slm_become_owner();
+	SlmPass pass;
 	bool more;
 
-	slm_purging = true;
+	pass = slm_pass_purged();
 	SPI_execute_plan(slm_kept_plan(&plan,
 								   "SELECT p.done_through, p.changed "
 								   "FROM slm_feedback.purge_texts($1, $2) p",
 								   2, types),
 					 values, nulls, false, 0);
-	slm_purging = false;
+	slm_end_pass(pass);
 	purge->position = timestamp_result(1, &more);
 	purge->started = true;
 	purge->rows += count_result(2);

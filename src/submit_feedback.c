@@ -24,6 +24,7 @@
 #include "direct_insert.h"
 #include "guard_triggers.h"
 #include "late_marks.h"
+#include "question.h"
 #include "redact.h"
 #include "settings.h"
 #include "user_ids.h"
@@ -57,11 +58,15 @@ slm_check_feedback(CaptureRecord *record, Refusal *why)
 {
 	if (!slm_check_request_id(record->nulls[FEEDBACK_REQUEST_ID], why))
 		return false;
+	/* A form sends an empty field for no comment. */
+	if (!record->nulls[FEEDBACK_COMMENT] &&
+		slm_is_blank_text(DatumGetTextPP(record->values[FEEDBACK_COMMENT])))
+		record->nulls[FEEDBACK_COMMENT] = true;
 	if (record->nulls[FEEDBACK_IS_HELPFUL] && record->nulls[FEEDBACK_RATING] &&
 		record->nulls[FEEDBACK_COMMENT])
 		return slm_refuse(
 			why, ERRCODE_NULL_VALUE_NOT_ALLOWED, "the feedback says nothing",
-			"is_helpful, rating and comment are all null.",
+			"is_helpful, rating and comment are all null or blank.",
 			"Give at least one of them; withdraw_feedback() removes an "
 			"opinion.");
 	if (!slm_check_lengths(slm_feedback_fields, FEEDBACK_FIELDS, record, why))
@@ -130,6 +135,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 											 TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum values[FEEDBACK_FIELDS + 1];
 	char nulls[FEEDBACK_FIELDS + 1];
+	SlmPass pass;
 	bool known;
 	bool isnull;
 
@@ -142,7 +148,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 	nulls[FEEDBACK_FIELDS] = ' ';
 
 	SPI_connect();
-	slm_capturing = slm_settings()->feedback_relid;
+	pass = slm_pass_captured(slm_settings()->feedback_relid);
 	SPI_execute_plan(
 		slm_kept_plan(
 			&plan,
@@ -160,7 +166,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 			"RETURNING f.query_created_at, f",
 			FEEDBACK_FIELDS + 1, types),
 		values, nulls, false, 0);
-	slm_capturing = InvalidOid;
+	slm_end_pass(pass);
 
 	known = SPI_processed > 0;
 	if (known)
@@ -256,6 +262,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	char nulls[2] = {' ', ' '};
 	bool user_id_null;
 	TimestampTz query_created_at;
+	SlmPass pass;
 	bool withdrawn;
 	bool isnull;
 
@@ -275,7 +282,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	nulls[1] = user_id_null ? 'n' : ' ';
 	caller = slm_become_owner();
 	SPI_connect();
-	slm_capturing = slm_settings()->feedback_relid;
+	pass = slm_pass_captured(slm_settings()->feedback_relid);
 	SPI_execute_plan(
 		slm_kept_plan(&delete_plan,
 					  "DELETE FROM slm_feedback.feedback f "
@@ -285,7 +292,7 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 					  "RETURNING f.query_created_at",
 					  2, types),
 		values, nulls, false, 0);
-	slm_capturing = InvalidOid;
+	slm_end_pass(pass);
 	withdrawn = SPI_processed > 0;
 	if (withdrawn)
 	{

@@ -43,6 +43,8 @@ function export_sft_report(date,date,text,text,double precision,integer,boolean,
 function export_kto_report(date,date,text,text,double precision,integer,boolean,text)|analyst texts admin
 function export_dpo_report(date,date,text,text,double precision,integer,boolean,text,integer)|analyst texts admin
 function training_split(bigint)|analyst texts admin
+function check_training(date,date,double precision,integer,text)|analyst texts admin
+function check_max_pairs(integer)|analyst texts admin
 function training_answers(date,date,text,text,double precision,integer,text)|analyst texts admin
 function training_corrections(date,date,text,text,text)|analyst texts admin
 function training_examples(date,date,text,text,double precision,integer,boolean,text,boolean,boolean)|analyst texts admin

@@ -223,6 +223,8 @@ INSERT INTO public.slm_calls VALUES
     ('export_kto_report', 'analyst', $$SELECT slm_feedback.export_kto_report(one_per_question => true, split => 'train')$$, 'ran'),
     ('export_dpo_report', 'analyst', $$SELECT slm_feedback.export_dpo_report(one_per_question => true, split => 'train')$$, 'ran'),
     ('training_split', 'analyst', $$SELECT slm_feedback.training_split(1)$$, 'ran'),
+    ('check_training', 'analyst', $$SELECT slm_feedback.check_training('2026-01-01', '2026-01-02', 3, 1, 'train')$$, 'ran'),
+    ('check_max_pairs', 'analyst', $$SELECT slm_feedback.check_max_pairs(5)$$, 'ran'),
     ('training_answers', 'analyst', $$SELECT * FROM slm_feedback.training_answers(NULL, NULL, 'm', 'v', 3, 1, 'train')$$, 'ran'),
     ('training_corrections', 'analyst', $$SELECT * FROM slm_feedback.training_corrections(NULL, NULL, 'm', 'v', 'test')$$, 'ran'),
     ('training_examples', 'analyst', $$SELECT * FROM slm_feedback.training_examples(NULL, NULL, 'm', 'v', 3, 1, true, 'test', true, true)$$, 'ran'),

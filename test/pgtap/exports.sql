@@ -65,7 +65,17 @@ SELECT set_eq('SELECT request_id FROM slm_feedback.export_interactions(''2026-03
 SELECT slm_feedback.set_time_zone('UTC');
 SELECT throws_ok(format('SELECT * FROM slm_feedback.%s', c), '22023', NULL, c) FROM unnest(ARRAY[
     'export_interactions(''2026-03-05'', ''2026-03-04'')', 'export_interactions_jsonl(''2026-03-05'', ''2026-03-04'')', 'export_daily_metrics(''2026-03-05'', ''2026-03-04'')',
-    'export_kto(''2026-03-05'', ''2026-03-04'')', 'export_kto(split => ''half'')', 'export_sft(''chatml'')', 'export_openai(''dpo'')', 'export_dpo(split => ''x'')']) c;
+    'export_kto(''2026-03-05'', ''2026-03-04'')', 'export_kto(split => ''half'')', 'export_sft(''chatml'')', 'export_openai(''dpo'')', 'export_dpo(split => ''x'')',
+    'export_kto(min_raters => -1)', 'export_sft(min_rating => 9)', 'export_dpo(min_rating => ''NaN'', one_per_question => true)', 'export_dpo(max_pairs => 0)',
+    'export_openai(''preference'', max_pairs => NULL)', 'export_kto_report(min_rating => 0)']) c;
+SELECT throws_ok(format('SELECT * FROM slm_feedback.%s', c), '22023', NULL, c || ' where nothing is to be exported') FROM unnest(ARRAY[
+    'export_sft(''chatml'', from_date => ''2020-01-01'', to_date => ''2020-01-01'')', 'export_sft(NULL, to_date => ''2020-01-01'')',
+    'export_kto(to_date => ''2020-01-01'', split => ''half'')', 'export_kto(to_date => ''2020-01-01'', min_raters => -1, one_per_question => true)',
+    'export_dpo(to_date => ''2020-01-01'', max_pairs => -1)', 'export_dpo_report(to_date => ''2020-01-01'', min_rating => 6)',
+    'export_openai(''dpo'', to_date => ''2020-01-01'')', 'export_kto(model => ''none such'', from_date => ''2026-03-05'', to_date => ''2026-03-04'')']) c;
+SELECT is((SELECT count(*) FROM slm_feedback.export_kto(one_per_question => NULL)), (SELECT count(*) FROM slm_feedback.export_kto()), 'a null switch is as its default');
+SELECT is((SELECT md5(string_agg(j::text, '' ORDER BY j::text)) FROM slm_feedback.export_interactions_jsonl(redact => NULL) j),
+    (SELECT md5(string_agg(j::text, '' ORDER BY j::text)) FROM slm_feedback.export_interactions_jsonl(redact => true) j), 'but a null redact redacts');
 
 -- ---- spreadsheets ----
 SELECT is((SELECT string_agg(concat_ws(' ', e.response_text, e.model, e.comment), '') FROM slm_feedback.export_interactions('2026-03-05', neutralize_formulas => true) e),

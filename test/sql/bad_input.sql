@@ -71,6 +71,7 @@ SELECT count(pg_temp.attempt(s)) AS attempts FROM (VALUES
     ($$SELECT slm_feedback.submit_feedback('good'; DROP TABLE slm_feedback.feedback', true)$$),
     ($$SELECT slm_feedback.submit_feedback('good''; DROP TABLE slm_feedback.feedback; --', true)$$),
     ($$SELECT slm_feedback.submit_feedback('good')$$),
+    ($$SELECT slm_feedback.submit_feedback('good', comment => ' ')$$),
     ($$SELECT slm_feedback.submit_feedback('good', rating => 0)$$),
     ($$SELECT slm_feedback.submit_feedback('good', rating => 6)$$),
     ($$SELECT slm_feedback.submit_feedback('good', rating => -2147483648)$$),

@@ -36,6 +36,8 @@ SELECT count(*), bool_and(query_created_at = '2026-01-10 12:00+00'), bool_and(up
 SELECT sentiment FROM slm_feedback.submit_feedback('r1', rating => 3, user_id => 'eve');
 SELECT sentiment FROM slm_feedback.submit_feedback('r1', rating => 4);
 SELECT sentiment FROM slm_feedback.submit_feedback('r1', comment => 'fine');
+-- An empty field of a form says nothing.
+SELECT comment FROM slm_feedback.submit_feedback('r1', comment => E' \n\u00a0', rating => 4);
 SELECT user_id, is_helpful, rating, comment, sentiment FROM slm_feedback.feedback ORDER BY user_id;
 
 -- Withdrawal: there was one, there was none, the anonymous one.
@@ -93,6 +95,16 @@ SELECT status, sqlstate, left(reason, 74) AS reason FROM slm_feedback.record_que
     {"query_text": "x", "request_id": "c3"}]');
 SELECT request_id FROM slm_feedback.queries WHERE request_id LIKE 'c_' ORDER BY 1;
 ALTER TABLE slm_feedback.queries DROP CONSTRAINT house_rule;
+-- One that says nothing about a row, like a lock that cannot be had in time, ends the call.
+CREATE FUNCTION busy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = 'lock_not_available'; END $$;
+CREATE TRIGGER busy BEFORE INSERT ON slm_feedback.queries FOR EACH ROW WHEN (NEW.model = 'busy') EXECUTE FUNCTION busy();
+\set VERBOSITY terse
+SELECT status FROM slm_feedback.record_queries('[{"query_text": "x", "request_id": "d1"}, {"query_text": "x", "request_id": "d2", "model": "busy"}]');
+\set VERBOSITY default
+DROP TRIGGER busy ON slm_feedback.queries;
+DROP FUNCTION busy;
+SELECT count(*) FROM slm_feedback.queries WHERE request_id LIKE 'd_';
 
 -- The functions go on working in a session that sees the extension dropped and created anew.
 DROP EXTENSION slm_feedback;
