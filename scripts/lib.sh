@@ -162,6 +162,16 @@ slm_install_server() {
 	slm_sudo rm -f $conf
 }
 
+# npm builds the dashboard's page and drives the browser. Many bring it with Node.js; Debian packages it by itself.
+slm_install_npm() {
+	command -v npm >/dev/null || (slm_install_packages npm) || slm_say "going on without npm"
+}
+
+# Does node run, in this version or a newer one?
+slm_has_node() {
+	command -v npm >/dev/null && [ "$(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0)" -ge "$1" ]
+}
+
 # --- the work directory --------------------------------------------------------------------------------
 
 slm_as_user() {
