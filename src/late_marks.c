@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "capture.h"
 #include "compat.h"
 #include "late_marks.h"
 #include "settings.h"
@@ -44,26 +45,20 @@ static HTAB *marked_days = NULL;
 static bool wrote_ordinary = false;
 static DateADT ordinary_day;
 
-static SPIPlanPtr insert_mark_plan = NULL;
-
 static void
 insert_mark(DateADT day)
 {
+	static SPIPlanPtr plan = NULL;
+	static Oid types[1] = {DATEOID};
 	Datum values[1] = {DateADTGetDatum(day)};
 	SlmCaller caller = slm_become_owner();
 
 	SPI_connect();
-	if (insert_mark_plan == NULL)
-	{
-		Oid types[1] = {DATEOID};
-		SPIPlanPtr plan = SPI_prepare(
-			"INSERT INTO slm_feedback.rollup_queue (date) VALUES ($1)", 1,
-			types);
-
-		SPI_keepplan(plan);
-		insert_mark_plan = plan;
-	}
-	SPI_execute_plan(insert_mark_plan, values, NULL, false, 0);
+	SPI_execute_plan(
+		slm_kept_plan(
+			&plan, "INSERT INTO slm_feedback.rollup_queue (date) VALUES ($1)",
+			1, types),
+		values, NULL, false, 0);
 	SPI_finish();
 	slm_become_caller(caller);
 }

@@ -11,6 +11,7 @@ echarts.use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, T
 
 export interface Table {
     head: string[];
+    texts?: boolean[]; // columns that are not figures
     rows: { shown: string[]; raw: (string | number | null)[] }[];
 }
 
@@ -112,11 +113,12 @@ function picture(chart: EChartsType, type: 'svg' | 'png', name: string): void {
 }
 
 export function dataTable(table: Table, caption: string): HTMLElement {
+    const side = (i: number): { class?: string } => (table.texts?.[i] ? { class: 'text' } : {});
     return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
         el('table', {},
             el('caption', { class: 'hidden' }, caption),
-            el('thead', {}, el('tr', {}, table.head.map((h) => el('th', { scope: 'col' }, h)))),
-            el('tbody', {}, table.rows.map((r) => el('tr', {}, r.shown.map((v, i) => (i === 0 ? el('th', { scope: 'row' }, v) : el('td', {}, v))))))));
+            el('thead', {}, el('tr', {}, table.head.map((h, i) => el('th', { scope: 'col', ...side(i) }, h)))),
+            el('tbody', {}, table.rows.map((r) => el('tr', {}, r.shown.map((v, i) => (i === 0 ? el('th', { scope: 'row' }, v) : el('td', side(i), v))))))));
 }
 
 export const saveCsv = (name: string, table: Table): void =>
