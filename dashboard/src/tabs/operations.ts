@@ -16,7 +16,7 @@ function rows(id: string, heading: string, note: string, list: Record<string, un
     return el('section', { class: 'card', 'aria-labelledby': `title-${id}` },
         el('div', { class: 'card-head' }, el('div', {}, el('h3', { id: `title-${id}` }, heading), el('p', { class: 'note' }, note))),
         list.length === 0 ? el('p', { class: 'empty' }, empty)
-            : el('div', { id: `table-${id}` }, dataTable({ head: head.map(title), texts: head.map((h) => list.some((r) => r[h] !== null && typeof r[h] !== 'number')), rows: list.map((r) => ({ shown: head.map((h) => cell(r[h])), raw: [] })) }, heading)));
+            : el('div', { id: `table-${id}` }, dataTable({ head: head.map(title), texts: head.map((h) => !list.some((r) => typeof r[h] === 'number')), rows: list.map((r) => ({ shown: head.map((h) => cell(r[h])), raw: [] })) }, heading)));
 }
 
 export function operations({ store, instant }: Context): HTMLElement[] {
