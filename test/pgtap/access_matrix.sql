@@ -4,13 +4,7 @@
 -- To add an object: one line, its identity and the roles that may use it: app, analyst, texts, admin, or -
 -- for nobody but the owner. Use means EXECUTE of a routine and SELECT of a table or sequence; every other
 -- privilege (INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, USAGE of a sequence) must be nobody's.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS slm_feedback CASCADE;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 
 BEGIN;

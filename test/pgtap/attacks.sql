@@ -1,13 +1,6 @@
 -- Attacks by roles that may use the extension: names, operators and types shadowed through search_path and
 -- pg_temp, injection through every text argument, objects planted before CREATE EXTENSION.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS slm_feedback CASCADE;
-DROP SCHEMA IF EXISTS slm_feedback CASCADE;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION IF NOT EXISTS hll;
 CREATE EXTENSION IF NOT EXISTS tdigest;
 

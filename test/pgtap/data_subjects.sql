@@ -1,12 +1,6 @@
 -- export_user() and erase_user(): everything about one person, nothing about others, and metrics that follow
 -- the documented rule.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS slm_feedback CASCADE;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 SELECT plan(24);
 

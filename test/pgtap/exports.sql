@@ -1,12 +1,5 @@
 -- Exports against the tables: rows, filters, training sets and their reports, access, and plans that stream.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS slm_feedback CASCADE;
-DROP EXTENSION IF EXISTS slm_feedback;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 SELECT * FROM no_plan();
 

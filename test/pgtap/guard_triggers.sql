@@ -1,12 +1,6 @@
 -- What triggers of the DBA's do in a statement of the extension's is a write like any other: it marks its day, follows
 -- the policies and leaves tombstones.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-DROP EXTENSION IF EXISTS slm_feedback CASCADE;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 SELECT * FROM no_plan();
 

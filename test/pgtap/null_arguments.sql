@@ -1,13 +1,8 @@
 -- Nobody can bring the server down with a null: every function and procedure of the extension is called with nulls only,
 -- and with each argument null while the others have a value. An error is an answer; a lost connection or an internal
 -- error is not.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS slm_feedback CASCADE;
+\ir setup.inc
+CREATE EXTENSION slm_feedback CASCADE;
 SELECT * FROM no_plan();
 
 CREATE FUNCTION pg_temp.value_of(type oid) RETURNS text LANGUAGE sql AS $$

@@ -1,13 +1,6 @@
 -- What the measured speed rests on, bounded by counts that do not depend on the machine: rows and pages read, rows
 -- and write-ahead log written. Each bound is taken in a small table and again in one three times as large.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS slm_feedback CASCADE;
-DROP EXTENSION IF EXISTS slm_feedback;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 SET jit = off;
 SET max_parallel_workers_per_gather = 0;

@@ -1,11 +1,5 @@
 -- Redaction: what is found and what is not, every way of writing, the dry run.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP EXTENSION IF EXISTS slm_feedback CASCADE;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 
 BEGIN;

@@ -1,13 +1,6 @@
 -- Reports against an oracle that computes every measure from the raw rows with nothing of the extension's:
 -- before any rollup, after it, after late changes, and after a change of the time zone.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS slm_feedback CASCADE;
-DROP EXTENSION IF EXISTS slm_feedback;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+\ir setup.inc
 CREATE EXTENSION slm_feedback CASCADE;
 SELECT setseed(0.25);
 

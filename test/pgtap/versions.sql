@@ -1,11 +1,6 @@
 -- A library and objects of another version: a clear error in both directions, and none for another last number.
-\set QUIET 1
-\set ON_ERROR_STOP 1
-\pset format unaligned
-\pset tuples_only true
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pgtap;
-CREATE EXTENSION IF NOT EXISTS slm_feedback CASCADE;
+\ir setup.inc
+CREATE EXTENSION slm_feedback CASCADE;
 SELECT plan(16);
 
 SELECT is(slm_feedback.library_version(), (SELECT extversion FROM pg_extension WHERE extname = 'slm_feedback'),
