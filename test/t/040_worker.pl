@@ -171,6 +171,15 @@ sql('postgres', 'ALTER DATABASE old_name RENAME TO new_name');
 sql('new_name', 'DROP TABLE public.brake');
 rolled_up('new_name', 'a renamed database');
 
+my $elsewhere = PostgreSQL::Test::Utils::tempdir();
+sql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$elsewhere'");
+braked_database('moved');
+sql('postgres', 'ALTER DATABASE moved SET TABLESPACE elsewhere');
+sql('moved', 'DROP TABLE public.brake');
+rolled_up('moved', 'a database that was moved to another tablespace');
+sql('postgres', 'DROP DATABASE moved');
+sql('postgres', 'DROP TABLESPACE elsewhere');
+
 braked_database('forced');
 sql('postgres', 'DROP DATABASE forced WITH (FORCE)');
 pass('DROP DATABASE ... WITH (FORCE)');
@@ -225,6 +234,19 @@ $node->start;
 rolled_up('crashed', 'after a server was killed in mid-job');
 is(sql('crashed', q{SELECT status FROM slm_feedback.job_runs WHERE job = 'rollup' ORDER BY run_id}), "interrupted\ndone",
 	'the log of jobs tells of both runs');
+
+# The same of one worker: the server restarts all its processes.
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->reload;
+braked_database('killed');
+sql('killed', 'DROP TABLE public.brake');
+kill 'KILL', sql('postgres', sprintf($worker_in, 'killed'));
+eventually('killed', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')}, 'a worker that is killed comes back');
+rolled_up('killed', 'after a worker was killed in mid-job');
+is(sql('killed', q{SELECT status FROM slm_feedback.job_runs WHERE job = 'rollup' ORDER BY run_id}), "interrupted\ndone",
+	'and finds its job interrupted');
+$node->append_conf('postgresql.conf', 'restart_after_crash = off');
+$node->reload;
 
 # --- settings that are reloaded ---------------------------------------------------------------------------
 
