@@ -11,6 +11,7 @@ CREATE TABLE slm_feedback.corrections (
     CONSTRAINT corrections_key UNIQUE NULLS NOT DISTINCT (request_id, user_id, text_hash),
     CONSTRAINT corrections_user_id_length CHECK (octet_length(user_id) BETWEEN 1 AND 255)
 );
+ALTER TABLE slm_feedback.corrections REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.corrections IS
 'Better answers to recorded questions, as people wrote them: training pairs with the answer that they correct. Written by submit_correction().';
 COMMENT ON COLUMN slm_feedback.corrections.request_id IS 'The answer that is corrected: queries.request_id.';

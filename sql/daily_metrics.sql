@@ -29,6 +29,7 @@ CREATE TABLE slm_feedback.daily_metrics (
     response_times tdigest,
     CONSTRAINT daily_metrics_key UNIQUE NULLS NOT DISTINCT (date, model, prompt_version)
 );
+ALTER TABLE slm_feedback.daily_metrics REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.daily_metrics IS
 'The rollup: one row a day, model and prompt version, and rows over all of them (null = all, empty string = not given). Add up rows of one level only. report_daily() reads it and computes what is not rolled up yet.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.date IS 'The day of the queries in the configured time zone; feedback counts on the day of its query.';
@@ -64,6 +65,7 @@ CREATE TABLE slm_feedback.rollup_queue (
     date date NOT NULL
 );
 CREATE INDEX rollup_queue_date_idx ON slm_feedback.rollup_queue (date);
+ALTER TABLE slm_feedback.rollup_queue REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.rollup_queue IS
 'Days that late writes (other than on the day of the query) have touched and the next rollup recomputes. A day may stand here more than once.';
 COMMENT ON COLUMN slm_feedback.rollup_queue.date IS 'The day to recompute.';

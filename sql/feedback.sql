@@ -24,6 +24,9 @@ CREATE TABLE slm_feedback.feedback (
     CONSTRAINT feedback_says_something CHECK (is_helpful IS NOT NULL OR rating IS NOT NULL OR comment IS NOT NULL)
 );
 CREATE INDEX feedback_query_created_at_idx ON slm_feedback.feedback (query_created_at);
+-- user_id may be null, so there is no primary key: without this, a publication of the table would make a changed opinion
+-- fail. The same stands behind every table without a primary key. It costs nothing unless the table is published.
+ALTER TABLE slm_feedback.feedback REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.feedback IS
 'One row a person and answer: the person''s current opinion. Written by submit_feedback() and submit_feedback_batch(); direct writes are guarded by triggers.';
 COMMENT ON COLUMN slm_feedback.feedback.request_id IS 'The answer that is judged: queries.request_id.';

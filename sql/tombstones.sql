@@ -6,6 +6,7 @@ CREATE TABLE slm_feedback.tombstones (
     removed_at timestamptz NOT NULL DEFAULT now(),
     transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
+ALTER TABLE slm_feedback.tombstones REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.tombstones IS
 'Answers that were deleted, or of which an opinion or correction was: export_changes() tells its readers. Holds no user id. Not dumped. prune_tombstones() removes old rows.';
 COMMENT ON COLUMN slm_feedback.tombstones.request_id IS 'The answer; null for a barrier (a TRUNCATE, or pruned tombstones): cursors at or below it must start again.';
