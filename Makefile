@@ -44,7 +44,8 @@ SQL_PARTS = \
 	sql/export_training.sql \
 	sql/export_changes.sql \
 	sql/data_subjects.sql \
-	sql/access.sql
+	sql/access.sql \
+	sql/comments.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(wildcard sql/upgrades/$(EXTENSION)--*--*.sql)

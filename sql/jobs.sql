@@ -85,6 +85,16 @@ FROM (VALUES
 ) AS d (position, lock_number, job, kind, command, description)
 LEFT JOIN slm_feedback.job_settings s ON s.job = d.job;
 COMMENT ON VIEW slm_feedback.jobs IS 'Every job and its schedule. set_job() changes it, report_jobs() tells how it went.';
+COMMENT ON COLUMN slm_feedback.jobs."position" IS 'The order in which jobs that are due run.';
+COMMENT ON COLUMN slm_feedback.jobs.lock_number IS 'The number of the lock that keeps a job from running twice at once.';
+COMMENT ON COLUMN slm_feedback.jobs.job IS 'The name that set_job() and run_jobs() take.';
+COMMENT ON COLUMN slm_feedback.jobs.description IS 'What it does.';
+COMMENT ON COLUMN slm_feedback.jobs.command IS 'What is run: a job of the library, or a statement.';
+COMMENT ON COLUMN slm_feedback.jobs.kind IS 'nightly, every (so often), or after rollup.';
+COMMENT ON COLUMN slm_feedback.jobs.enabled IS 'Whether it runs.';
+COMMENT ON COLUMN slm_feedback.jobs.schedule IS 'When it runs, in words.';
+COMMENT ON COLUMN slm_feedback.jobs.nightly_at IS 'The time of day of a nightly job, in the configured time zone; null for others.';
+COMMENT ON COLUMN slm_feedback.jobs.every IS 'How often a job of kind every runs; null for others and for one that is switched off.';
 
 CREATE FUNCTION slm_feedback.check_job(job text) RETURNS text
     LANGUAGE sql STABLE

@@ -159,7 +159,7 @@ foreach my $catalog (qw(pg_proc pg_class pg_type))
 		'', "every object of $catalog has a comment");
 }
 is(value("SELECT string_agg(attrelid::regclass || '.' || attname, ', ') FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
-	AND attrelid IN (SELECT oid FROM pg_class WHERE relkind = 'r' AND oid IN (" . sprintf($members, 'pg_class') . ")) AND col_description(attrelid, attnum) IS NULL"),
-	'', 'every column of a table has a comment');
+	AND attrelid IN (SELECT oid FROM pg_class WHERE relkind IN ('r', 'v') AND oid IN (" . sprintf($members, 'pg_class') . ")) AND col_description(attrelid, attnum) IS NULL"),
+	'', 'every column of a table or view has a comment');
 $node->stop;
 done_testing();
