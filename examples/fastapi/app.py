@@ -12,6 +12,7 @@ and /dashboard before anybody else can reach them.
 
 import os
 from datetime import date
+from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, Dict, Iterator, Optional
 
@@ -71,7 +72,7 @@ class Interaction(BaseModel):
     prompt_version: Optional[str] = None
     input_tokens: Optional[int] = None
     output_tokens: Optional[int] = None
-    cost_usd: Optional[float] = None
+    cost_usd: Optional[Decimal] = None  # numeric in the database, to which PostgreSQL casts no float by itself
     error: Optional[str] = None
     metadata: Optional[Dict[str, Any]] = None
 
