@@ -6,11 +6,13 @@ CREATE TABLE slm_feedback.corrections (
     corrected_text text NOT NULL,
     note text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    text_hash bigint GENERATED ALWAYS AS (hashtextextended(corrected_text COLLATE "C", 0)) STORED,
     CONSTRAINT corrections_request_id_fkey FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE,
-    CONSTRAINT corrections_key UNIQUE NULLS NOT DISTINCT (request_id, user_id, text_hash),
     CONSTRAINT corrections_user_id_length CHECK (octet_length(user_id) BETWEEN 1 AND 255)
 );
+-- By a hash, because a text may be too long for an index. An expression and not a generated column, which is not
+-- replicated: since PostgreSQL 16 a subscriber looks rows up in this index.
+CREATE UNIQUE INDEX corrections_key ON slm_feedback.corrections
+    (request_id, user_id, hashtextextended(corrected_text COLLATE "C", 0)) NULLS NOT DISTINCT;
 ALTER TABLE slm_feedback.corrections REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.corrections IS
 'Better answers to recorded questions, as people wrote them: training pairs with the answer that they correct. Written by submit_correction().';
@@ -19,7 +21,6 @@ COMMENT ON COLUMN slm_feedback.corrections.user_id IS 'Who wrote the correction,
 COMMENT ON COLUMN slm_feedback.corrections.corrected_text IS 'The better answer, whole. A correction is deleted when retention removes the texts of its question.';
 COMMENT ON COLUMN slm_feedback.corrections.note IS 'What was wrong, in the person''s words; null if nothing was said.';
 COMMENT ON COLUMN slm_feedback.corrections.created_at IS 'When the correction was submitted first.';
-COMMENT ON COLUMN slm_feedback.corrections.text_hash IS 'A hash of corrected_text: one correction a person, answer and text.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.corrections', '');
 
 CREATE FUNCTION slm_feedback.guard_corrections() RETURNS trigger

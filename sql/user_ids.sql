@@ -177,12 +177,11 @@ DECLARE
 BEGIN
     LOCK TABLE slm_feedback.corrections IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM slm_feedback.corrections c
-    USING (SELECT d.request_id, d.user_id, d.text_hash,
-                  row_number() OVER (PARTITION BY d.request_id, slm_feedback.stored_user_id(d.user_id), d.text_hash
+    USING (SELECT d.ctid AS place,
+                  row_number() OVER (PARTITION BY d.request_id, slm_feedback.stored_user_id(d.user_id), d.corrected_text COLLATE "C"
                                      ORDER BY d.created_at, d.user_id) AS n
            FROM slm_feedback.corrections d) again
-    WHERE again.n > 1 AND c.request_id = again.request_id AND c.user_id IS NOT DISTINCT FROM again.user_id
-      AND c.text_hash = again.text_hash;
+    WHERE again.n > 1 AND c.ctid = again.place;
     UPDATE slm_feedback.corrections c SET user_id = slm_feedback.stored_user_id(c.user_id)
     WHERE c.user_id IS DISTINCT FROM slm_feedback.stored_user_id(c.user_id);
     GET DIAGNOSTICS converted = ROW_COUNT;

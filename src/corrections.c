@@ -105,7 +105,9 @@ slm_submit_correction(PG_FUNCTION_ARGS)
 					  "SELECT q.request_id, $2, $3, $4, $5 "
 					  "FROM slm_feedback.queries q "
 					  "WHERE q.request_id OPERATOR(pg_catalog.=) $1 "
-					  "ON CONFLICT (request_id, user_id, text_hash) DO UPDATE "
+					  "ON CONFLICT (request_id, user_id, "
+					  "pg_catalog.hashtextextended(corrected_text COLLATE "
+					  "pg_catalog.\"C\", 0)) DO UPDATE "
 					  "SET note = COALESCE(excluded.note, c.note) "
 					  "RETURNING c",
 					  CORRECTION_FIELDS + 1, types),

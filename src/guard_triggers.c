@@ -308,6 +308,8 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 			why.sqlstate = ERRCODE_FOREIGN_KEY_VIOLATION;
 			slm_raise(&why);
 		}
+		/* Where no foreign key is checked, the query may come later. */
+		slm_note_write(timestamp_column(trigger, row, "query_created_at"));
 	}
 	return PointerGetDatum(
 		as_stored(trigger, row, feedback_texts, lengthof(feedback_texts)));

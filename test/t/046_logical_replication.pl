@@ -50,8 +50,9 @@ $publisher->safe_psql('postgres', q{
 	CREATE PUBLICATION pub FOR TABLE slm_feedback.queries, slm_feedback.feedback, slm_feedback.corrections, slm_feedback.settings});
 $subscriber->safe_psql('postgres', sprintf(q{CREATE SUBSCRIPTION sub CONNECTION '%s' PUBLICATION pub}, $publisher->connstr . ' dbname=postgres'));
 $subscriber->wait_for_subscription_sync($publisher, 'sub');
-$subscriber->safe_psql('postgres', q{CALL slm_feedback.rebuild('-infinity', 'infinity')});
 same('the initial copy');
+$subscriber->safe_psql('postgres', q{CALL slm_feedback.rebuild('-infinity', 'infinity')});
+same('and a rebuild');
 is($subscriber->safe_psql('postgres', 'SELECT time_zone, user_id_policy FROM slm_feedback.settings'), 'Asia/Tokyo|pseudonym', 'settings arrive');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM slm_feedback.queries WHERE user_id NOT LIKE 'slmp:%'}), '0', 'pseudonyms stay what they are');
 
