@@ -6,6 +6,9 @@ CREATE SCHEMA raw;
 CREATE TABLE raw.queries (LIKE slm_feedback.queries INCLUDING ALL);
 CREATE TABLE raw.feedback (LIKE slm_feedback.feedback INCLUDING ALL,
     FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE);
+-- A plain statement has no guard trigger that sets it.
+ALTER TABLE raw.feedback DROP COLUMN sentiment, ADD COLUMN sentiment smallint GENERATED ALWAYS AS (
+    CASE WHEN is_helpful THEN 1 WHEN NOT is_helpful THEN -1 WHEN rating >= 4 THEN 1 WHEN rating = 3 THEN 0 WHEN rating <= 2 THEN -1 END) STORED;
 
 CREATE FUNCTION raw.submit_plpgsql(request_id text, is_helpful boolean, rating integer, comment text, user_id text)
 RETURNS raw.feedback LANGUAGE plpgsql AS $$

@@ -9,23 +9,25 @@ CREATE TABLE slm_feedback.feedback (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     query_created_at timestamptz NOT NULL,
-    sentiment smallint GENERATED ALWAYS AS (
+    sentiment smallint,
+    CONSTRAINT feedback_request_id_fkey FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE,
+    CONSTRAINT feedback_key UNIQUE NULLS NOT DISTINCT (request_id, user_id),
+    CONSTRAINT feedback_user_id_length CHECK (octet_length(user_id) BETWEEN 1 AND 255),
+    CONSTRAINT feedback_rating_range CHECK (rating BETWEEN 1 AND 5),
+    CONSTRAINT feedback_sentiment CHECK (sentiment IS NOT DISTINCT FROM
         CASE
             WHEN is_helpful THEN 1
             WHEN NOT is_helpful THEN -1
             WHEN rating >= 4 THEN 1
             WHEN rating = 3 THEN 0
             WHEN rating <= 2 THEN -1
-        END) STORED,
-    CONSTRAINT feedback_request_id_fkey FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE,
-    CONSTRAINT feedback_key UNIQUE NULLS NOT DISTINCT (request_id, user_id),
-    CONSTRAINT feedback_user_id_length CHECK (octet_length(user_id) BETWEEN 1 AND 255),
-    CONSTRAINT feedback_rating_range CHECK (rating BETWEEN 1 AND 5),
+        END),
     CONSTRAINT feedback_says_something CHECK (is_helpful IS NOT NULL OR rating IS NOT NULL OR comment IS NOT NULL)
 );
 CREATE INDEX feedback_query_created_at_idx ON slm_feedback.feedback (query_created_at);
 -- user_id may be null, so there is no primary key: without this, a publication of the table would make a changed opinion
--- fail. The same stands behind every table without a primary key. It costs nothing unless the table is published.
+-- fail. The same stands behind every table without a primary key. It costs nothing unless the table is published. In
+-- PostgreSQL 18 it also wants a table without generated columns: the guard trigger sets sentiment, the check holds it.
 ALTER TABLE slm_feedback.feedback REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.feedback IS
 'One row a person and answer: the person''s current opinion. Written by submit_feedback() and submit_feedback_batch(); direct writes are guarded by triggers.';

@@ -90,6 +90,8 @@ extern bool slm_find_query(Datum request_id, TimestampTz *created_at);
 /* record_query.c, submit_feedback.c */
 extern bool slm_check_query(CaptureRecord *record, Refusal *why);
 extern bool slm_insert_query(CaptureRecord *record);
+extern Datum slm_sentiment(NullableDatum is_helpful, NullableDatum rating,
+						   bool *isnull);
 extern bool slm_check_feedback(CaptureRecord *record, Refusal *why);
 extern bool slm_upsert_feedback(CaptureRecord *record, Datum *row);
 extern void slm_refuse_unknown_request(Datum request_id, Refusal *why);

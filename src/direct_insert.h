@@ -35,6 +35,7 @@
 #define Anum_feedback_created_at 6
 #define Anum_feedback_updated_at 7
 #define Anum_feedback_query_created_at 8
+#define Anum_feedback_sentiment 9
 #define Natts_feedback 9
 
 typedef struct DirectTable DirectTable;

@@ -5,13 +5,13 @@
  * Invariants upheld for INSERT, COPY, UPDATE, DELETE and logical replication
  * alike: every late write marks its day (late_marks.c); a query's request id
  * and created_at never change; feedback.query_created_at equals its query's
- * created_at; user ids follow the policy (user_ids.c), and texts the
- * redaction setting (redact.c); a removal leaves a tombstone
- * (export_changes.c).  Rows that a capture function writes pass through at
- * once: the function has done the same already.  Rows that retention purges
- * mark no day, since theirs are frozen (retention.c).  Both hold for the
- * function's own statement only, and not for what a trigger of the DBA's does
- * in it.
+ * created_at, and feedback.sentiment is what its thumb and rating make; user
+ * ids follow the policy (user_ids.c), and texts the redaction setting
+ * (redact.c); a removal leaves a tombstone (export_changes.c).  Rows that a
+ * capture function writes pass through once they have a sentiment: the
+ * function has done the rest already.  Rows that retention purges mark no day,
+ * since theirs are frozen (retention.c).  Both hold for the function's own
+ * statement only, and not for what a trigger of the DBA's does in it.
  */
 #include "postgres.h"
 
@@ -211,6 +211,28 @@ as_stored(TriggerData *trigger, HeapTuple row, const char *const *texts,
 	return row;
 }
 
+/* An opinion with the sentiment that its thumb and rating make. */
+static HeapTuple
+with_sentiment(TriggerData *trigger, HeapTuple row)
+{
+	TupleDesc desc = RelationGetDescr(trigger->tg_relation);
+	NullableDatum is_helpful;
+	NullableDatum rating;
+	bool before_null;
+	bool isnull;
+	Datum before = column(trigger, row, "sentiment", &before_null);
+	Datum sentiment;
+	int attnum = SPI_fnumber(desc, "sentiment");
+
+	is_helpful.value = column(trigger, row, "is_helpful", &is_helpful.isnull);
+	rating.value = column(trigger, row, "rating", &rating.isnull);
+	sentiment = slm_sentiment(is_helpful, rating, &isnull);
+	if (isnull == before_null && (isnull || sentiment == before))
+		return row;
+	return heap_modify_tuple_by_cols(row, desc, 1, &attnum, &sentiment,
+									 &isnull);
+}
+
 /* A tombstone for the answer of a row that is being deleted. */
 static void
 note_removal(TriggerData *trigger)
@@ -270,6 +292,8 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		row = trigger->tg_newtuple;
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		row = with_sentiment(trigger, row);
 	if (passes(trigger))
 		return PointerGetDatum(row);
 

@@ -53,6 +53,24 @@ slm_refuse_unknown_request(Datum request_id, Refusal *why)
 			   "Check the request id, or record the query first.");
 }
 
+/*
+ * What an opinion says of the answer, a smallint: 1 good, 0 neither, -1 bad,
+ * null nothing.  The thumb decides; without one, the rating, also a smallint.
+ * The table's check feedback_sentiment says the same.
+ */
+Datum
+slm_sentiment(NullableDatum is_helpful, NullableDatum rating, bool *isnull)
+{
+	*isnull = is_helpful.isnull && rating.isnull;
+	if (*isnull)
+		return (Datum) 0;
+	if (!is_helpful.isnull)
+		return Int16GetDatum(DatumGetBool(is_helpful.value) ? 1 : -1);
+	if (DatumGetInt16(rating.value) == 3)
+		return Int16GetDatum(0);
+	return Int16GetDatum(DatumGetInt16(rating.value) > 3 ? 1 : -1);
+}
+
 bool
 slm_check_feedback(CaptureRecord *record, Refusal *why)
 {
@@ -118,6 +136,12 @@ insert_directly(const CaptureRecord *opinion, TimestampTz now,
 	slot->tts_values[Anum_feedback_query_created_at - 1] =
 		TimestampTzGetDatum(query_created_at);
 	slot->tts_isnull[Anum_feedback_query_created_at - 1] = false;
+	slot->tts_values[Anum_feedback_sentiment - 1] =
+		slm_sentiment((NullableDatum){opinion->values[FEEDBACK_IS_HELPFUL],
+									  opinion->nulls[FEEDBACK_IS_HELPFUL]},
+					  (NullableDatum){opinion->values[FEEDBACK_RATING],
+									  opinion->nulls[FEEDBACK_RATING]},
+					  &slot->tts_isnull[Anum_feedback_sentiment - 1]);
 	if (!slm_direct_insert(table))
 		return false;
 	if (row != NULL)

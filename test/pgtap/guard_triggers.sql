@@ -87,6 +87,19 @@ SELECT set_eq('SELECT request_id FROM slm_feedback.tombstones', ARRAY['ancient',
 CALL slm_feedback.rollup();
 SELECT is(pg_temp.differing_days(), 0::bigint, 'and metrics agree');
 
+-- ---- sentiment is what thumb and rating make, whoever writes ----
+SELECT slm_feedback.set_user_id_policy('plain');
+SELECT clock_timestamp() AS now \gset
+INSERT INTO slm_feedback.feedback (request_id, user_id, is_helpful, rating, sentiment) VALUES ('older', 's1', true, 1, -1), ('older', 's2', NULL, 3, NULL), ('older', 's3', NULL, 2, 1);
+INSERT INTO slm_feedback.feedback (request_id, user_id, comment, sentiment) VALUES ('older', 's4', 'a comment', 1);
+SELECT is((SELECT string_agg(concat_ws(' ', rating, comment, '->', sentiment), ', ' ORDER BY rating, comment) FROM slm_feedback.feedback WHERE request_id = 'older' AND created_at > :'now'),
+    '1 -> 1, 2 -> -1, 3 -> 0, a comment ->', 'an INSERT');
+UPDATE slm_feedback.feedback SET sentiment = -1 WHERE request_id = 'older' AND created_at > :'now';
+UPDATE slm_feedback.feedback SET rating = 5 WHERE request_id = 'older' AND rating = 2;
+SELECT is((SELECT string_agg(concat_ws(' ', rating, comment, '->', sentiment), ', ' ORDER BY rating, comment) FROM slm_feedback.feedback WHERE request_id = 'older' AND created_at > :'now'),
+    '1 -> 1, 3 -> 0, 5 -> 1, a comment ->', 'an UPDATE');
+SELECT is(pg_temp.differing_days(), 0::bigint, 'reports agree');
+
 -- ---- a plain INSERT of feedback on nothing ----
 SELECT throws_ok($$INSERT INTO slm_feedback.feedback (request_id, is_helpful) VALUES ('nowhere', true)$$, '23503',
     'request "nowhere" is not recorded', 'feedback on a request that is not recorded');

@@ -40,6 +40,9 @@ $$;
 CREATE TABLE raw_queries (LIKE slm_feedback.queries INCLUDING ALL);
 CREATE TABLE raw_feedback (LIKE slm_feedback.feedback INCLUDING ALL,
     FOREIGN KEY (request_id) REFERENCES raw_queries (request_id) ON DELETE CASCADE);
+-- A plain statement has no guard trigger that sets it.
+ALTER TABLE raw_feedback DROP COLUMN sentiment, ADD COLUMN sentiment smallint GENERATED ALWAYS AS (
+    CASE WHEN is_helpful THEN 1 WHEN NOT is_helpful THEN -1 WHEN rating >= 4 THEN 1 WHEN rating = 3 THEN 0 WHEN rating <= 2 THEN -1 END) STORED;
 CREATE FUNCTION raw_record(query text, response text, id text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO raw_queries (request_id, query_text, response_text, created_at) VALUES (id, query, response, clock_timestamp()) ON CONFLICT (request_id) DO NOTHING;
