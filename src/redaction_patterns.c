@@ -52,6 +52,8 @@ PG_FUNCTION_INFO_V1(slm_check_redaction_pattern);
 #define PROBE_LENGTH 16384
 #define PROBE_LIMIT (CLOCKS_PER_SEC / 10)
 #define MAX_PROBE_CHARACTERS 16
+#define MAX_PIECES 32
+#define MAX_PIECE_LENGTH 32
 
 typedef struct Pattern
 {
@@ -284,10 +286,51 @@ probe(regex_t *regex, const pg_wchar *value, size_t length)
 }
 
 /*
- * Try the pattern on long runs of one character that end in another, for all
- * pairs of characters that stand in the pattern or stand for a class.  That
- * finds the usual quadratic patterns; one that needs a longer period or end,
- * such as (ab)+0|c on abab...c, passes (4 s for 64,000 characters of it).
+ * A character that the piece of a pattern at *at stands for, or 0 if it stands
+ * for none: that of a class or of an escape is one of its members.  Moves *at
+ * on.
+ */
+static pg_wchar
+next_literal(const pg_wchar *pattern, int length, int *at)
+{
+	pg_wchar c = pattern[(*at)++];
+
+	switch (c)
+	{
+		case '.':
+			return 'a';
+		case '[':
+			c = *at < length ? pattern[*at] : 0;
+			while (*at < length && pattern[(*at)++] != ']')
+				;
+			return c == '^' || c == '[' ? 'a' : c;
+		case '{':
+			while (*at < length && pattern[(*at)++] != '}')
+				;
+			return 0;
+		case '\\':
+			c = *at < length ? pattern[(*at)++] : 0;
+			return c == 'd' ? '0' : c == 's' ? ' ' : c == 'w' ? 'a' : c;
+		case '*':
+		case '+':
+		case '?':
+		case '^':
+		case '$':
+		case ']':
+		case '}':
+			return 0;
+		default:
+			return c;
+	}
+}
+
+/*
+ * Try the pattern on long texts that repeat a piece, and end in each of the
+ * characters that stand in the pattern or stand for a class.  Pieces are these
+ * characters, and what can match between two of the pattern's ( ) and |.  That
+ * finds the usual quadratic patterns: an alternative that is only met at the
+ * end, beside one that starts anywhere.  One that needs a text of another kind
+ * passes.
  */
 static void
 check_speed(const char *name, text *pattern)
@@ -298,6 +341,12 @@ check_speed(const char *name, text *pattern)
 									  VARSIZE_ANY_EXHDR(pattern));
 	pg_wchar characters[MAX_PROBE_CHARACTERS] = {'a', '0', ' ', '.'};
 	int count = 4;
+	struct
+	{
+		int length;
+		pg_wchar text[MAX_PIECE_LENGTH];
+	} pieces[MAX_PIECES] = {0};
+	int npieces = 0;
 	pg_wchar *value = palloc(PROBE_LENGTH * sizeof(pg_wchar));
 
 	for (int i = 0; i < length && count < MAX_PROBE_CHARACTERS; i++)
@@ -311,8 +360,35 @@ check_speed(const char *name, text *pattern)
 	}
 	for (int i = 0; i < count; i++)
 	{
+		pieces[npieces].text[0] = characters[i];
+		pieces[npieces++].length = 1;
+	}
+	for (int i = 0; i < length && npieces < MAX_PIECES;)
+	{
+		if (given[i] < 128 && strchr("()|", given[i]))
+		{
+			/* A piece of one character is among the characters. */
+			if (pieces[npieces].length > 1)
+				npieces++;
+			else
+				pieces[npieces].length = 0;
+			i++;
+		}
+		else
+		{
+			pg_wchar c = next_literal(given, length, &i);
+
+			if (c != 0 && pieces[npieces].length < MAX_PIECE_LENGTH)
+				pieces[npieces].text[pieces[npieces].length++] = c;
+		}
+	}
+	if (npieces < MAX_PIECES && pieces[npieces].length > 1)
+		npieces++;
+
+	for (int i = 0; i < npieces; i++)
+	{
 		for (int j = 0; j < PROBE_LENGTH; j++)
-			value[j] = characters[i];
+			value[j] = pieces[i].text[j % pieces[i].length];
 		for (int j = 0; j < count; j++)
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -152,6 +152,9 @@ FROM (VALUES
     ('A', 'CUSTOMER', '22023', 'one that matches the placeholder of another'),
     ('A', '.', '22023', 'everything'),
     ('A', 'a.*0|c', '22023', 'one whose time grows with the square'),
+    ('A', '(ab)+0|c', '22023', 'the same with a longer period'),
+    ('A', '(a[bc]){2,}0|c', '22023', 'and with a class'),
+    ('A', '(\d-)+x|y', '22023', 'and with an escape'),
     ('NOBODY', NULL, '42704', 'removal of an unknown one')) t (name, pattern, state, what);
 SELECT lives_ok(format('SELECT slm_feedback.set_redaction_pattern(%L, %L)', 'OK', pattern), 'accepted: ' || pattern)
 FROM unnest(ARRAY['\d+', '(\d+-)+\d', '(a|aa)+0', '(\d+)+x', 'x\d*y', '[a-z0-9.]+@corp', 'Straße \d{1,4}', '(?:a{1,20}){1,20}0']) pattern;
