@@ -183,8 +183,12 @@ insert_directly(const CaptureRecord *row)
 	return slm_direct_insert(table);
 }
 
+/*
+ * Insert by the executor.  False if the request id is known.  *created_at is
+ * what was stored: a trigger of the DBA's may have changed it.
+ */
 static bool
-insert_by_plan(CaptureRecord *row)
+insert_by_plan(const CaptureRecord *row, TimestampTz *created_at)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid types[QUERY_FIELDS];
@@ -224,11 +228,10 @@ insert_by_plan(CaptureRecord *row)
 		values, nulls, false, 0);
 	slm_end_pass(pass);
 	inserted = SPI_processed > 0;
-	/* A trigger of the DBA's may have changed it. */
 	if (inserted)
-		row->values[QUERY_CREATED_AT] =
-			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						  &isnull);
+		*created_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc,
+														1, &isnull));
 	SPI_finish();
 	return inserted;
 }
@@ -241,6 +244,7 @@ bool
 slm_insert_query(CaptureRecord *record)
 {
 	CaptureRecord row = *record;
+	TimestampTz created_at = DatumGetTimestampTz(row.values[QUERY_CREATED_AT]);
 
 	slm_apply_user_id_policy(&row.values[QUERY_USER_ID],
 							 &row.nulls[QUERY_USER_ID], USER_ID_FROM_CAPTURE);
@@ -248,9 +252,9 @@ slm_insert_query(CaptureRecord *record)
 						row.nulls[QUERY_QUERY_TEXT]);
 	slm_apply_redaction(&row.values[QUERY_RESPONSE_TEXT],
 						row.nulls[QUERY_RESPONSE_TEXT]);
-	if (!insert_directly(&row) && !insert_by_plan(&row))
+	if (!insert_directly(&row) && !insert_by_plan(&row, &created_at))
 		return false;
-	slm_note_write(DatumGetTimestampTz(row.values[QUERY_CREATED_AT]));
+	slm_note_write(created_at);
 	return true;
 }
 
