@@ -2,11 +2,8 @@
 -- prompt version; a view over questions and one over opinions.
 CREATE EXTENSION IF NOT EXISTS pg_ivm;
 CREATE TABLE raw.queries_ivm (LIKE slm_feedback.queries INCLUDING ALL);
-CREATE TABLE raw.feedback_ivm (LIKE slm_feedback.feedback INCLUDING ALL,
+CREATE TABLE raw.feedback_ivm (LIKE raw.feedback INCLUDING ALL,
     FOREIGN KEY (request_id) REFERENCES slm_feedback.queries (request_id) ON DELETE CASCADE);
--- A plain statement has no guard trigger that sets it.
-ALTER TABLE raw.feedback_ivm DROP COLUMN sentiment, ADD COLUMN sentiment smallint GENERATED ALWAYS AS (
-    CASE WHEN is_helpful THEN 1 WHEN NOT is_helpful THEN -1 WHEN rating >= 4 THEN 1 WHEN rating = 3 THEN 0 WHEN rating <= 2 THEN -1 END) STORED;
 SELECT pgivm.create_immv('raw.daily_queries', $$
     SELECT (created_at AT TIME ZONE 'UTC')::date AS date, model, prompt_version, count(*) AS total_queries,
            count(response_time_ms) AS response_time_count, sum(response_time_ms) AS response_time_sum_ms, count(error) AS error_count,
