@@ -12,7 +12,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script is these files, one concept each, joined in order of need.
 SQL_PARTS = \
-	sql/install_guard.sql \
+	sql/schema.sql \
 	sql/audit_log.sql \
 	sql/version.sql \
 	sql/settings.sql \

@@ -162,7 +162,7 @@ BEGIN
     SET last_value = current_value, sample = measured.sample,
         worst_value = CASE WHEN a.worst_value * sign > current_value * sign THEN a.worst_value ELSE current_value END
     WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL AND current_value IS NOT NULL;
-    is_open := EXISTS (SELECT FROM slm_feedback.alerts a WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL);
+    is_open := EXISTS (SELECT 1 FROM slm_feedback.alerts a WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL);
 
     IF is_open THEN
         RETURN CASE

@@ -229,7 +229,7 @@ CREATE FUNCTION slm_feedback.report_jobs() RETURNS TABLE (
 BEGIN ATOMIC
     SELECT s.job, s.schedule, s.enabled,
            CASE WHEN l.status = 'running' AND NOT EXISTS (
-                    SELECT FROM pg_locks k
+                    SELECT 1 FROM pg_locks k
                     WHERE k.locktype = 'object' AND k.classid = 'pg_extension'::regclass
                       AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                       AND k.objid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'slm_feedback')

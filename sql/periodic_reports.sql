@@ -197,7 +197,7 @@ CREATE FUNCTION slm_feedback.days_are_final(first_day date, last_day date) RETUR
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(last_day <= (SELECT s.final_through FROM slm_feedback.rollup_state s), false)
-           AND NOT EXISTS (SELECT FROM slm_feedback.rollup_queue q WHERE q.date BETWEEN first_day AND last_day);
+           AND NOT EXISTS (SELECT 1 FROM slm_feedback.rollup_queue q WHERE q.date BETWEEN first_day AND last_day);
 END;
 COMMENT ON FUNCTION slm_feedback.days_are_final(date, date) IS
 'Whether every day of a range is final and not marked.';
@@ -284,7 +284,7 @@ BEGIN ATOMIC
                        FROM jsonb_array_elements(k.value) WITH ORDINALITY r))
                    FROM jsonb_each(p.report -> 'questions') k)) AS report
         FROM slm_feedback.period_reports p
-        WHERE EXISTS (SELECT FROM jsonb_each(p.report -> 'questions') k, jsonb_array_elements(k.value) r
+        WHERE EXISTS (SELECT 1 FROM jsonb_each(p.report -> 'questions') k, jsonb_array_elements(k.value) r
                       WHERE (r.value ->> 'question_hash')::bigint = ANY (question_hashes)
                         AND r.value ->> 'question' IS NOT NULL)
     ), changed AS (
@@ -320,7 +320,7 @@ BEGIN
         WHILE first <= ended LOOP
             EXIT WHEN NOT slm_feedback.days_are_final((first - step)::date, (first + step)::date - 1);
             -- Nothing to say where nothing was asked, nor in the period before.
-            IF EXISTS (SELECT FROM slm_feedback.daily_metrics m
+            IF EXISTS (SELECT 1 FROM slm_feedback.daily_metrics m
                        WHERE m.date >= first - step AND m.date < first + step) THEN
                 PERFORM slm_feedback.generate_report(of_period, first);
                 written := written + 1;

@@ -26,7 +26,7 @@ BEGIN ATOMIC
         SELECT w.day FROM slm_feedback.days_with_queries(greatest(state.final_through, from_date - 1), to_date) AS w (day)
     ) d
     WHERE d.day >= state.purged_before
-      AND NOT EXISTS (SELECT FROM slm_feedback.daily_metrics m
+      AND NOT EXISTS (SELECT 1 FROM slm_feedback.daily_metrics m
                       WHERE m.date = d.day AND m.model IS NULL AND m.prompt_version IS NULL
                         AND m.refreshed_at > now() - slm_feedback.max_staleness());
 END;

@@ -49,7 +49,7 @@ BEGIN
     freeze_before := greatest(least(final_before, today - kept.retain_rows_days), state.purged_before);
     IF kept.retain_rows_days IS NOT NULL AND freeze_before IS NOT NULL THEN
         IF freeze_before IS DISTINCT FROM state.purged_before
-           AND EXISTS (SELECT FROM slm_feedback.queries q WHERE q.created_at < slm_feedback.day_start(freeze_before)) THEN
+           AND EXISTS (SELECT 1 FROM slm_feedback.queries q WHERE q.created_at < slm_feedback.day_start(freeze_before)) THEN
             UPDATE slm_feedback.rollup_state SET purged_before = freeze_before;
             state.purged_before := freeze_before;
         END IF;

@@ -749,8 +749,8 @@ has_data(void)
 {
 	bool isnull;
 
-	SPI_execute("SELECT EXISTS (SELECT FROM slm_feedback.rollup_state) "
-				"OR EXISTS (SELECT FROM slm_feedback.queries)",
+	SPI_execute("SELECT EXISTS (SELECT 1 FROM slm_feedback.rollup_state) "
+				"OR EXISTS (SELECT 1 FROM slm_feedback.queries)",
 				false, 0);
 	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0],
 									  SPI_tuptable->tupdesc, 1, &isnull));

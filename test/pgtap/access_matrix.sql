@@ -248,7 +248,7 @@ FROM object o LEFT JOIN matrix m ON m.object = o.name
 ORDER BY o.name;
 
 -- Each line: an object.
-SELECT ok(EXISTS (SELECT FROM object o WHERE o.name = m.object), 'there is ' || m.object)
+SELECT ok(EXISTS (SELECT 1 FROM object o WHERE o.name = m.object), 'there is ' || m.object)
 FROM matrix m
 ORDER BY m.object;
 

@@ -7,42 +7,30 @@ CREATE EXTENSION IF NOT EXISTS tdigest;
 SELECT * FROM no_plan();
 
 -- ---- objects planted before CREATE EXTENSION ----
-CREATE FUNCTION pg_temp.try_install() RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.planted(what text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE 'CREATE EXTENSION slm_feedback';
-    EXECUTE 'DROP EXTENSION slm_feedback CASCADE';
-    EXECUTE 'DROP SCHEMA IF EXISTS slm_feedback CASCADE';
+    CREATE SCHEMA slm_feedback;
+    EXECUTE what;
+    CREATE EXTENSION slm_feedback;
     RETURN 'installed';
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE;
 END
 $$;
-CREATE FUNCTION pg_temp.planted(what text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-BEGIN
-    EXECUTE 'CREATE SCHEMA slm_feedback';
-    EXECUTE what;
-    result := pg_temp.try_install();
-    EXECUTE 'DROP SCHEMA IF EXISTS slm_feedback CASCADE';
-    RETURN result;
-END
-$$;
-SELECT is(pg_temp.planted($$CREATE TABLE slm_feedback.queries (request_id text)$$), '42710', 'a planted table stops the installation');
-SELECT is(pg_temp.planted($$CREATE VIEW slm_feedback.settings AS SELECT 'UTC' AS time_zone$$), '42710', 'a planted view');
-SELECT is(pg_temp.planted($$CREATE FUNCTION slm_feedback.hll_add_agg(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'$$), '42710', 'a planted function');
-SELECT is(pg_temp.planted($$CREATE TYPE slm_feedback.text AS ENUM ('x')$$), '42710', 'a planted type');
-SELECT is(pg_temp.planted($$CREATE DOMAIN slm_feedback.jsonb AS text$$), '42710', 'a planted domain');
-SELECT is(pg_temp.planted($p$DO $x$ BEGIN
-    CREATE FUNCTION public.slm_true(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-    CREATE OPERATOR slm_feedback.= (leftarg = text, rightarg = text, function = public.slm_true); END $x$$p$), '42710', 'a planted operator');
-SELECT is(pg_temp.planted($$CREATE COLLATION slm_feedback."C" FROM "POSIX"$$), '42710', 'a planted collation');
-SELECT is(pg_temp.planted($$CREATE TEXT SEARCH CONFIGURATION slm_feedback.simple (COPY = pg_catalog.simple)$$), '42710', 'a planted text search configuration');
-SELECT is(pg_temp.planted($$CREATE SEQUENCE slm_feedback.rollup_runs_run_id_seq$$), '42710', 'a planted sequence');
+SELECT is(pg_temp.planted($$CREATE TABLE slm_feedback.queries (request_id text)$$), '42P06', 'a planted table stops the installation');
+SELECT is(pg_temp.planted($$CREATE FUNCTION slm_feedback.hll_add_agg(bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'$$), '42P06', 'a planted function');
 CREATE ROLE slm_attack_planter;
-SELECT is(pg_temp.planted($$ALTER SCHEMA slm_feedback OWNER TO slm_attack_planter$$), '42501', 'a schema of somebody else');
-SELECT is(pg_temp.planted($$SELECT 1$$), 'installed', 'an empty schema of our own is taken');
+SELECT is(pg_temp.planted($$ALTER SCHEMA slm_feedback OWNER TO slm_attack_planter$$), '42P06', 'a schema of somebody else');
+SELECT is(pg_temp.planted($$SELECT 1$$), '42P06', 'an empty schema of our own, too: somebody could have a right in it');
+SELECT is(pg_temp.planted($$DROP SCHEMA slm_feedback$$), 'installed', 'without the schema it installs');
 DROP ROLE slm_attack_planter;
+SELECT is((SELECT n.nspname::text FROM pg_depend d JOIN pg_namespace n ON n.oid = d.objid
+           WHERE d.classid = 'pg_namespace'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+             AND d.refobjid = (SELECT e.oid FROM pg_extension e WHERE e.extname = 'slm_feedback')),
+          'slm_feedback', 'the schema belongs to the extension');
+SELECT throws_ok('ALTER EXTENSION slm_feedback SET SCHEMA public', '0A000', NULL, 'which cannot be moved to another schema');
+SELECT lives_ok('DROP EXTENSION slm_feedback', 'DROP EXTENSION');
+SELECT is(to_regnamespace('slm_feedback')::text, NULL, 'leaves no schema');
 
 -- ---- names ----
 CREATE EXTENSION slm_feedback CASCADE;
@@ -338,5 +326,4 @@ SELECT is((SELECT acting_role::pg_catalog.text FROM slm_feedback.audit_log WHERE
 SELECT * FROM finish();
 DROP SCHEMA evil CASCADE;
 DROP EXTENSION slm_feedback CASCADE;
-DROP SCHEMA slm_feedback;
 DROP ROLE slm_attack_app, slm_attack_analyst, slm_attack_admin, slm_attack_nobody, "slm_attack_x; DROP TABLE slm_feedback.feedback; --";

@@ -243,5 +243,4 @@ SELECT is(pg_temp.as_role('slm_export_analyst', $$SELECT row(count(e.query_text)
 
 SELECT * FROM finish();
 DROP EXTENSION slm_feedback CASCADE;
-DROP SCHEMA slm_feedback;
 DROP ROLE slm_export_analyst, slm_export_texts, slm_export_app;

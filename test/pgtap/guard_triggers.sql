@@ -108,5 +108,4 @@ SELECT throws_ok($$INSERT INTO slm_feedback.feedback (request_id, is_helpful, qu
 
 SELECT * FROM finish();
 DROP EXTENSION slm_feedback CASCADE;
-DROP SCHEMA slm_feedback CASCADE;
 DROP FUNCTION turn, fail_inside, backdate, forget;

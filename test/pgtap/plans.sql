@@ -121,7 +121,6 @@ SELECT is((SELECT count(*) FROM slm_feedback.rollup_queue), 0::bigint, 'neither 
 
 SELECT * FROM finish();
 DROP EXTENSION slm_feedback CASCADE;
-DROP SCHEMA slm_feedback;
 DROP TABLE measured, measured_calls, raw_feedback, raw_queries;
 DROP FUNCTION raw_submit, raw_record;
 DROP PROCEDURE fill;

@@ -114,7 +114,7 @@ $node->safe_psql(
 	CREATE TRIGGER brake BEFORE INSERT ON slm_feedback.daily_metrics FOR EACH ROW EXECUTE FUNCTION brake()});
 
 my $rollup = start_psql('rollup', 'CALL slm_feedback.rollup();');
-ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"),
+ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep')"),
 	'the rollup is in the middle of a day');
 like(
 	$node->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE wait_event = 'PgSleep'"),
@@ -140,7 +140,7 @@ $node->safe_psql(
 	FROM slm_feedback.queries WHERE created_at::date IN ('2026-02-05', '2026-02-10', '2026-02-15');
 	CREATE TRIGGER brake BEFORE INSERT ON slm_feedback.daily_metrics FOR EACH ROW EXECUTE FUNCTION brake()});
 $rollup = start_psql('rollup_of_marks', 'CALL slm_feedback.rollup();');
-ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"),
+ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep')"),
 	'the rollup is in the middle of a marked day');
 crash();
 $rollup->finish;

@@ -87,7 +87,7 @@ sub rolled_up
 	eventually($database,
 		"(SELECT count(*) = 10 AND sum(total_queries) = 40 FROM slm_feedback.daily_metrics
 		  WHERE model IS NULL AND prompt_version IS NULL)
-		 AND EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')",
+		 AND EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')",
 		"$name: the worker did every job");
 	# While a transaction hides its start (a session that is just beginning), a run makes no day final; the next one does.
 	my $final = q{SELECT coalesce(final_through >= '2026-02-10', false) FROM slm_feedback.rollup_state};
@@ -99,9 +99,9 @@ sub rolled_up
 
 sql('postgres', 'CREATE DATABASE closed');
 sql('closed', "BEGIN; CREATE EXTENSION slm_feedback CASCADE; $queries; COMMIT");
-eventually('closed', "EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')",
+eventually('closed', "EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')",
 	'a new extension is found at once');
-eventually('postgres', "NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'slm_feedback worker' AND datname = 'closed')",
+eventually('postgres', "NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_type = 'slm_feedback worker' AND datname = 'closed')",
 	'and the worker leaves when its last job is done');
 sql('closed', 'DELETE FROM slm_feedback.job_runs');
 sql('postgres', 'CREATE DATABASE a_template TEMPLATE closed; ');
@@ -138,7 +138,7 @@ is(sql('second', q{SELECT status FROM slm_feedback.report_jobs() WHERE job = 'ro
 # A cancelled job fails by itself: the worker goes on with the next jobs.
 sql('second', 'DROP TABLE public.brake');
 sql('postgres', 'SELECT pg_cancel_backend(pid) FROM (' . sprintf($worker_in, 'second') . ') w');
-eventually('second', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'a cancelled job does not stop the others');
+eventually('second', q{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'a cancelled job does not stop the others');
 is(sql('second', q{SELECT status, sqlstate FROM slm_feedback.job_runs WHERE job = 'rollup'}), 'failed|57014', 'and is logged');
 is(sql('second', q{SELECT next_run BETWEEN last_started_at + last_duration + interval '55 seconds' AND last_started_at + last_duration + interval '65 seconds', failures
 	FROM slm_feedback.report_jobs() WHERE job = 'rollup'}), 't|1', 'it is tried again after a minute');
@@ -198,17 +198,17 @@ braked('guarded');
 # Waits for the day that is being rolled up, then goes through; the worker leaves quietly.
 $offset = log_size();
 my $drop = IPC::Run::start([ 'psql', '-X', '-q', '-c', 'DROP EXTENSION slm_feedback', '-d', $node->connstr('guarded') ], '>', \$out, '2>', \$err);
-eventually('guarded', q{EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'DROP EXTENSION%' AND wait_event_type = 'Lock')},
+eventually('guarded', q{EXISTS (SELECT 1 FROM pg_stat_activity WHERE query LIKE 'DROP EXTENSION%' AND wait_event_type = 'Lock')},
 	'DROP EXTENSION waits for the day that is being rolled up');
 $err = '';
 sql('postgres', 'SELECT pg_cancel_backend(pid) FROM (' . sprintf($worker_in, 'guarded') . ') w');
 ok($drop->finish, 'and goes through');
 is($err, '', 'without an error');
-eventually('postgres', q{NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'slm_feedback worker' AND datname = 'guarded')},
+eventually('postgres', q{NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_type = 'slm_feedback worker' AND datname = 'guarded')},
 	'the worker leaves');
 unlike(log_since($offset), qr/deadlock|does not exist/, 'quietly');
 sql('guarded', "BEGIN; DROP TABLE public.brake; CREATE EXTENSION slm_feedback; $queries; COMMIT");
-eventually('guarded', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'a new extension is found again');
+eventually('guarded', q{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'a new extension is found again');
 sql('guarded', 'ALTER EXTENSION slm_feedback UPDATE');
 pass('ALTER EXTENSION UPDATE');
 
@@ -223,7 +223,7 @@ is(() = log_since($offset) =~ /found no free background worker slot/g, 1, 'no fr
 sql('first', 'DELETE FROM slm_feedback.job_runs');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 $node->restart;
-eventually('first', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'with a slot the jobs are done');
+eventually('first', q{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}, 'with a slot the jobs are done');
 
 # --- a server that is killed in mid-job -------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ $node->reload;
 braked_database('killed');
 sql('killed', 'DROP TABLE public.brake');
 kill 'KILL', sql('postgres', sprintf($worker_in, 'killed'));
-eventually('killed', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')}, 'a worker that is killed comes back');
+eventually('killed', q{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'rollup' AND status = 'done')}, 'a worker that is killed comes back');
 rolled_up('killed', 'after a worker was killed in mid-job');
 is(sql('killed', q{SELECT status FROM slm_feedback.job_runs WHERE job = 'rollup' ORDER BY run_id}), "interrupted\ndone",
 	'and finds its job interrupted');
@@ -273,7 +273,7 @@ like($err, qr/invalid value for parameter "slm_feedback.nightly_time": "25:00".*
 
 # Every table of the dump is restored slowly, with a worker that would be glad to work every second.
 sql('first', q{SELECT slm_feedback.set_job('refresh', schedule => '1 second'), slm_feedback.set_min_group_users(0)});
-eventually('first', q{EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'refresh' AND status = 'done')}, 'the worker is busy');
+eventually('first', q{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'refresh' AND status = 'done')}, 'the worker is busy');
 my $dump = $PostgreSQL::Test::Utils::tmp_check . '/first';
 $node->command_ok([ 'pg_dump', '-Fd', '-f', "$dump.dir", $node->connstr('first') ], 'a dump');
 $node->command_ok([ 'pg_dump', '-f', "$dump.sql", $node->connstr('first') ], 'and as a script');
@@ -289,7 +289,7 @@ foreach (
 	sql('postgres', "CREATE DATABASE $database");
 	$node->command_ok([ @command, '-d', $node->connstr($database) ], "$database: a dump is restored while the worker runs");
 	my $restored = sql($database, q{SELECT max(run_id) FROM slm_feedback.job_runs});
-	eventually($database, qq{EXISTS (SELECT FROM slm_feedback.job_runs WHERE status = 'done' AND run_id > $restored)}, "$database: then the worker works there");
+	eventually($database, qq{EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE status = 'done' AND run_id > $restored)}, "$database: then the worker works there");
 }
 sql('postgres', "DROP DATABASE $_") foreach qw(by_script by_restore by_jobs);
 sql('first', q{SELECT slm_feedback.set_job('refresh', schedule => 'default')});

@@ -38,9 +38,9 @@ $node->safe_psql('postgres', q{
 	SELECT slm_feedback.record_query('a question');
 	SELECT cron.schedule('slm_feedback', '* * * * *', 'CALL slm_feedback.run_jobs()')});
 
-ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}),
+ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT 1 FROM slm_feedback.job_runs WHERE job = 'retention' AND status = 'done')}),
 	'without the worker, pg_cron has run the jobs');
-ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM cron.job_run_details WHERE status = 'succeeded')}), 'pg_cron says so, too');
+ok($node->poll_query_until('postgres', q{SELECT EXISTS (SELECT 1 FROM cron.job_run_details WHERE status = 'succeeded')}), 'pg_cron says so, too');
 is($node->safe_psql('postgres', q{SELECT sum(total_queries) FROM slm_feedback.daily_metrics WHERE model IS NULL AND prompt_version IS NULL}), '1',
 	'the metrics are there');
 
