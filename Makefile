@@ -76,7 +76,7 @@ DASHBOARD = dashboard/dist/slm_feedback--dashboard.html
 ifneq ($(shell command -v npm 2>/dev/null),)
 all: $(DASHBOARD)
 $(DASHBOARD): $(shell find dashboard/src -type f) $(wildcard dashboard/*.json dashboard/*.js dashboard/*.html)
-	cd dashboard && npm ci --silent --no-update-notifier && npm run --silent build || \
+	cd dashboard && npm ci --loglevel=error --no-audit --no-fund --no-update-notifier && npm run --silent build || \
 		echo 'warning: the dashboard page was not built'
 endif
 install: install-dashboard
