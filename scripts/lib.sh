@@ -211,33 +211,16 @@ slm_make_work() {
 	cd "$slm_work"
 }
 
-# The processes that this one has started and that still run, and theirs.
-slm_descendants() {
-	perl -e '
-		my ($top, %children) = shift;
-		my $parent = getppid;
-		for my $file (glob "/proc/[0-9]*/stat") {
-			open my $stat, "<", $file or next;
-			my $line = <$stat> // next;
-			push @{$children{$2}}, $1 if $line =~ /^(\d+) \(.*\) [^Z] (\d+) /s && $1 != $$ && $1 != $parent;
-		}
-		my @found = @{$children{$top} // []};
-		push @found, @{$children{$_} // []} for @found;
-		print "@found";' $$
-}
-
-# After an interrupt tests may still run in the background: they stop their own servers when told to end.
-slm_end_descendants() {
-	local pids try
-	pids=$(slm_descendants)
-	[ -n "$pids" ] || return 0
-	kill $pids 2>/dev/null || true
+# The process group of the test that runs, if any: after an interrupt it is told to end and to stop its own servers.
+slm_group=
+slm_end_group() {
+	local try
+	[ -n "$slm_group" ] && kill -TERM -- "-$slm_group" 2>/dev/null || return 0
 	for try in {1..100}; do
-		pids=$(slm_descendants)
-		[ -n "$pids" ] || return 0
+		kill -0 -- "-$slm_group" 2>/dev/null || return 0
 		sleep 0.1
 	done
-	kill -KILL $pids 2>/dev/null || true
+	kill -KILL -- "-$slm_group" 2>/dev/null || true
 }
 
 # Stops the servers, keeps the logs if anything failed, and removes everything else.
@@ -245,7 +228,7 @@ slm_cleanup() {
 	local status=$? directory
 	trap - EXIT
 	trap '' INT TERM HUP
-	slm_end_descendants
+	slm_end_group
 	for directory in ${slm_servers[@]+"${slm_servers[@]}"}; do
 		slm_stop_server "$directory" immediate
 	done
