@@ -176,7 +176,8 @@ BEGIN ATOMIC
     SELECT m.date, m.model, m.prompt_version, m.total_queries, m.response_time_count, m.response_time_sum_ms,
            m.positive_feedback_count, m.negative_feedback_count, m.neutral_feedback_count, m.feedback_count,
            m.rated_queries, m.rating_count, m.rating_sum, m.error_count, m.input_tokens, m.output_tokens,
-           CASE WHEN m.model IS NULL OR m.prompt_version IS NULL THEN 0 ELSE (m.cost_usd * 1000000)::bigint END,
+           CASE WHEN m.model IS NULL OR m.prompt_version IS NULL THEN 0
+                ELSE least(m.cost_usd * 1000000, 9223372036854775807)::bigint END,
            m.unique_users, m.p50_response_time_ms, m.p95_response_time_ms, m.p99_response_time_ms,
            CASE WHEN (m.model IS NULL AND m.prompt_version IS NULL)
                      OR (m.date > to_date - 92 AND m.model IS NOT NULL AND m.prompt_version IS NOT NULL)
@@ -186,7 +187,7 @@ BEGIN ATOMIC
     WHERE m.unique_users >= (SELECT coalesce(max(s.min_group_users), 0) FROM slm_feedback.settings s);
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_rows(date, date) IS
-'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';
+'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar, at most 9,223,372,036,854 dollars a row; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';
 
 CREATE FUNCTION slm_feedback.dashboard_ranges(from_date date, to_date date) RETURNS json
     LANGUAGE sql STABLE
@@ -245,4 +246,4 @@ CREATE FUNCTION slm_feedback.write_dashboard() RETURNS void
     SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
     AS 'MODULE_PATHNAME', 'slm_write_dashboard';
 COMMENT ON FUNCTION slm_feedback.write_dashboard() IS
-'Writes dashboard() to the file that the server setting slm_feedback.dashboard_file names, in one step: a web server sees the old page or the new one. The worker calls it after each refresh. With slm_feedback.dashboard_file_questions (default off) the page shows the texts of questions. Errors: 55000 the setting is empty, and those of writing a file.';
+'Writes dashboard() to the file that the server setting slm_feedback.dashboard_file names, in one step: a web server sees the old page or the new one. The worker calls it after each refresh. With slm_feedback.dashboard_file_questions (default off) the page shows the texts of questions. Errors: 55000 the setting is empty, 42602 %d stands for a name with a slash or a dot in front, and those of writing a file.';

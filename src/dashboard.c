@@ -17,12 +17,8 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -33,7 +29,6 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
-#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -44,12 +39,13 @@
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_dashboard);
-PG_FUNCTION_INFO_V1(slm_write_dashboard);
 
 #define PAGE_FILE "slm_feedback--dashboard.html"
 #define PAGE_MARK "@SLM_FEEDBACK_DATA@"
 
 #define DEFAULT_DAYS (3 * 365)
+#define DEFAULT_REFRESH 3600 /* seconds */
+#define DEFAULT_TITLE "Feedback dashboard"
 #define VIEW_DAYS 30
 #define HOURS 24
 #define MAX_PACKED 13 /* characters of 63 bits */
@@ -62,9 +58,6 @@ PG_FUNCTION_INFO_V1(slm_write_dashboard);
 #define QUESTION_DAYS 90   /* how far back questions are chosen */
 #define LIVE_QUESTIONS                                                         \
 	20000 /* queries in these days up to which we choose them here */
-
-static char *dashboard_file = NULL;
-static bool dashboard_file_questions = false;
 
 /* The numbers of a row, in the order of dashboard_rows() from its column 4 on. */
 typedef enum RowColumn
@@ -166,32 +159,6 @@ typedef struct PageReceiver
 	Document *page;
 	void (*take)(Document *page, TupleTableSlot *slot);
 } PageReceiver;
-
-static bool
-check_dashboard_file(char **newval, void **extra, GucSource source)
-{
-	if (**newval == '\0' || is_absolute_path(*newval))
-		return true;
-	GUC_check_errdetail("The path \"%s\" is not absolute.", *newval);
-	return false;
-}
-
-void
-slm_dashboard_init(void)
-{
-	DefineCustomStringVariable(
-		"slm_feedback.dashboard_file",
-		"The file that the worker writes the dashboard to after each refresh.",
-		"An absolute path; %d in it stands for the database's name. Empty, the "
-		"default, writes none.",
-		&dashboard_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-		check_dashboard_file, NULL, NULL);
-	DefineCustomBoolVariable("slm_feedback.dashboard_file_questions",
-							 "Whether that file shows the texts of questions.",
-							 "Whoever can read the file can read them then.",
-							 &dashboard_file_questions, false, PGC_SIGHUP, 0,
-							 NULL, NULL, NULL);
-}
 
 /* --- names and rows ----------------------------------------------------- */
 
@@ -1088,23 +1055,26 @@ read_page_file(void)
 	return page.data;
 }
 
-/* Makes the page; the caller has connected to SPI and become the owner. */
+/* Append the page, read as the owner. */
 static void
-make_page(StringInfo out, MemoryContext context, DateADT from_date,
-		  bool from_given, DateADT to_date, int refresh_seconds,
-		  const char *title, bool questions_allowed)
+make_page(StringInfo out, DateADT from_date, bool from_given, DateADT to_date,
+		  int refresh_seconds, const char *title, bool questions_allowed)
 {
 	Document page = {0};
-	char *frame = read_page_file();
-	char *mark = strstr(frame, PAGE_MARK);
+	SlmCaller caller = slm_become_owner();
+	char *frame;
+	char *mark;
 
+	SPI_connect();
+	frame = read_page_file();
+	mark = strstr(frame, PAGE_MARK);
 	if (mark == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("the dashboard's page \"%s\" has no place for the data",
 						PAGE_FILE),
 				 errhint("Run make install again.")));
-	page.context = context;
+	page.context = CurrentMemoryContext;
 	page.ascii =
 		GetDatabaseEncoding() != PG_UTF8 || pg_get_client_encoding() != PG_UTF8;
 	init_names(&page.models, "dashboard models");
@@ -1113,6 +1083,8 @@ make_page(StringInfo out, MemoryContext context, DateADT from_date,
 	append_document(&page, out, from_date, from_given, to_date, refresh_seconds,
 					title, questions_allowed);
 	appendStringInfoString(out, mark + strlen(PAGE_MARK));
+	SPI_finish();
+	slm_become_caller(caller);
 }
 
 /*
@@ -1128,12 +1100,12 @@ slm_dashboard(PG_FUNCTION_ARGS)
 						: DATE_NOT_FINITE(to_date)
 							? -1
 							: to_date - (DEFAULT_DAYS - 1);
-	int refresh_seconds = PG_ARGISNULL(2) ? 3600 : PG_GETARG_INT32(2);
-	char *title = PG_ARGISNULL(3) ? "Feedback dashboard"
+	int refresh_seconds =
+		PG_ARGISNULL(2) ? DEFAULT_REFRESH : PG_GETARG_INT32(2);
+	char *title = PG_ARGISNULL(3) ? pstrdup(DEFAULT_TITLE)
 								  : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	bool questions_allowed = slm_caller_may_read_texts();
 	StringInfoData out;
-	SlmCaller caller;
 
 	if (from_date > to_date)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -1149,123 +1121,18 @@ slm_dashboard(PG_FUNCTION_ARGS)
 	/* a text, made in place */
 	initStringInfo(&out);
 	out.len = VARHDRSZ;
-	caller = slm_become_owner();
-	SPI_connect();
-	make_page(&out, CurrentMemoryContext, from_date, !PG_ARGISNULL(0), to_date,
-			  refresh_seconds, title, questions_allowed);
-	SPI_finish();
-	slm_become_caller(caller);
+	make_page(&out, from_date, !PG_ARGISNULL(0), to_date, refresh_seconds,
+			  title, questions_allowed);
 	SET_VARSIZE(out.data, out.len);
 	PG_RETURN_TEXT_P((text *) out.data);
 }
 
-/* The configured path, with %d replaced by the database's name. */
-static char *
-dashboard_path(void)
-{
-	StringInfoData path;
-
-	initStringInfo(&path);
-	for (const char *c = dashboard_file; *c != '\0'; c++)
-	{
-		if (c[0] == '%' && c[1] == 'd')
-		{
-			appendStringInfoString(&path, get_database_name(MyDatabaseId));
-			c++;
-		}
-		else
-			appendStringInfoChar(&path, *c);
-	}
-	return path.data;
-}
-
-/* Writes and flushes a file that everybody may read: a web server is another user. */
-static void
-write_file(const char *path, const char *content, size_t length)
-{
-	int fd = OpenTransientFile(path, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY);
-
-	if (fd < 0)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not create file \"%s\": %m", path)));
-	while (length > 0)
-	{
-		ssize_t written;
-
-		errno = 0;
-		written = write(fd, content, length);
-		if (written <= 0)
-		{
-			if (errno == EINTR)
-				continue;
-			/* if write didn't set errno, assume problem is no disk space */
-			errno = errno == 0 ? ENOSPC : errno;
-			ereport(ERROR, (errcode_for_file_access(),
-							errmsg("could not write file \"%s\": %m", path)));
-		}
-		content += written;
-		length -= written;
-	}
-	if (pg_fsync(fd) != 0 || CloseTransientFile(fd) != 0 ||
-		chmod(path, 0644) != 0)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not write file \"%s\": %m", path)));
-}
-
-/* Replaces a file in one step: readers see the old content or the new one. */
-static void
-replace_file(const char *path, const char *content, size_t length)
-{
-	char *temporary = psprintf("%s.%d.tmp", path, MyProcPid);
-
-	PG_TRY();
-	{
-		write_file(temporary, content, length);
-		durable_rename(temporary, path, ERROR);
-	}
-	PG_CATCH();
-	{
-		unlink(temporary);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-}
-
-/*
- * write_dashboard(): the page into the configured file.
- */
-Datum
-slm_write_dashboard(PG_FUNCTION_ARGS)
+/* Append the page with its defaults, as it goes into a file. */
+void
+slm_append_dashboard(StringInfo out, bool questions_allowed)
 {
 	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
-	StringInfoData out;
-	SlmCaller caller;
 
-	if (dashboard_file[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("slm_feedback.dashboard_file is not set"),
-				 errhint("Set it to the absolute path of a file that the "
-						 "server may write.")));
-	initStringInfo(&out);
-	caller = slm_become_owner();
-	SPI_connect();
-	make_page(&out, CurrentMemoryContext, today - (DEFAULT_DAYS - 1), false,
-			  today, 3600, "Feedback dashboard", dashboard_file_questions);
-	SPI_finish();
-	slm_become_caller(caller);
-	replace_file(dashboard_path(), out.data, out.len);
-	PG_RETURN_VOID();
-}
-
-void
-slm_write_dashboard_file(void)
-{
-	if (dashboard_file[0] == '\0')
-		return;
-	SPI_connect();
-	if (SPI_execute("SELECT slm_feedback.write_dashboard()", false, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not write the dashboard");
-	SPI_finish();
+	make_page(out, today - (DEFAULT_DAYS - 1), false, today, DEFAULT_REFRESH,
+			  DEFAULT_TITLE, questions_allowed);
 }

@@ -40,7 +40,7 @@ _PG_init(void)
 	slm_reports_init();
 	slm_pseudonym_keys_init();
 	slm_redaction_patterns_init();
-	slm_dashboard_init();
+	slm_dashboard_file_init();
 	slm_clock_init();
 	slm_worker_init();
 	slm_yield_database_init();

@@ -99,6 +99,17 @@ is(sql("WITH top AS (SELECT question_hash, times_asked, positive_feedback_count 
 sql("DELETE FROM slm_feedback.queries WHERE query_text = 'big question 7'");
 is(sql("SELECT slm_feedback.dashboard() LIKE '%big question 7\"%'"), 'f', 'a deleted question is gone from the page at once');
 
+# --- sums beyond 63 bits ---
+sql(q{SELECT count(*) FROM slm_feedback.record_queries((SELECT jsonb_agg(jsonb_build_object('request_id', 'dear' || n, 'query_text', 'dear', 'model', 'dear',
+	'cost_usd', 999999999, 'input_tokens', 2147483647, 'output_tokens', 2147483647, 'response_time_ms', 2147483647)) FROM generate_series(1, 9300) n))});
+for my $when ('live', 'rolled up')
+{
+	is(sql("SELECT " . data_of('slm_feedback.dashboard()') . "::jsonb->'models' ? 'dear'"), 't', "costs beyond what 63 bits of millionths hold, $when");
+	is(sql("SELECT cost_usd FROM slm_feedback.report_models() WHERE model = 'dear'"), 9300 * 999999999, "are exact in the reports, $when");
+	sql('CALL slm_feedback.rollup()');
+}
+sql("DELETE FROM slm_feedback.queries WHERE model = 'dear'; CALL slm_feedback.rollup()");
+
 # --- the file ---
 my $dir = PostgreSQL::Test::Utils::tempdir_short();
 fails('SELECT slm_feedback.write_dashboard()', '55000', 'no file is set');
@@ -123,6 +134,29 @@ is_deeply([glob("$dir/*")], ["$dir/postgres.html"], 'nothing else is left there'
 chmod 0555, $dir;
 fails('SELECT slm_feedback.write_dashboard()', '42501', 'a folder that cannot be written') if $> != 0;
 chmod 0755, $dir;
+
+# A database's name is no way out of the folder.
+foreach my $name ('../slm_escaped', 'a/b', '.hidden', '..')
+{
+	$node->safe_psql('template1', qq{ALTER DATABASE postgres RENAME TO "$name"});
+	fails('SELECT slm_feedback.write_dashboard()', '42602', qq{%d does not take the name "$name"}, db => $name);
+	$node->safe_psql('template1', qq{ALTER DATABASE "$name" RENAME TO postgres});
+}
+is_deeply([glob("$dir/* $dir/.[!.]*")], ["$dir/postgres.html"], 'nothing was written for them');
+ok(!unlink("$dir/../slm_escaped.html"), 'nor beside it');
+
+# A link waits under the temporary file's name, and another under the file's own: neither is followed.
+append_to_file("$dir/victim", 'untouched');
+unlink "$dir/postgres.html";
+symlink 'victim', "$dir/postgres.html" or die $!;
+my $writer = $node->background_psql('postgres');
+my $pid = $writer->query('SELECT pg_backend_pid()');
+symlink 'victim', "$dir/postgres.html.$pid.tmp" or die $!;
+$writer->query('SELECT slm_feedback.write_dashboard()');
+$writer->quit;
+is(slurp_file("$dir/victim"), 'untouched', 'a link is not followed');
+ok(-f "$dir/postgres.html" && !-l "$dir/postgres.html" && -s "$dir/postgres.html" > 100000, 'but replaced by the page');
+ok(!-e "$dir/postgres.html.$pid.tmp" && !-l "$dir/postgres.html.$pid.tmp", 'no temporary file is left');
 
 # --- a standby, and no page ---
 $node->backup('base');
