@@ -78,7 +78,8 @@ CREATE FUNCTION slm_feedback.measure(
 )
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT (r.measures ->> metric)::double precision,
+    -- Rounded, because a cost may be too small for a double precision, which is an error.
+    SELECT round((r.measures ->> metric)::numeric, 100)::double precision,
            coalesce(CASE WHEN (SELECT a.of_feedback FROM slm_feedback.alert_metrics() a WHERE a.metric = measure.metric)
                 THEN (r.measures ->> 'positive_feedback_count')::bigint + (r.measures ->> 'negative_feedback_count')::bigint
                      + (r.measures ->> 'neutral_feedback_count')::bigint
