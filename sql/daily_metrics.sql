@@ -53,7 +53,7 @@ COMMENT ON COLUMN slm_feedback.daily_metrics.error_count IS 'Queries that ended 
 COMMENT ON COLUMN slm_feedback.daily_metrics.input_tokens IS 'Sum of input tokens. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.output_tokens IS 'Sum of output tokens. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.cost_usd IS 'Sum of costs in US dollars. Exact.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.refreshed_at IS 'When this row was computed.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.refreshed_at IS 'Everything that had been committed by this time is counted in the row.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.hourly_queries IS 'Number of queries in each hour of the local day: 24 elements, the first for 00:00 to 00:59. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.users IS 'HyperLogLog sketch of the users who asked: merges over days with a standard error of about 2.3%.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_times IS 't-digest (compression 200) of the response times in milliseconds: merges over days.';
@@ -143,7 +143,8 @@ COMMENT ON AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) IS
 
 -- The one definition of a day's metrics: the rollup stores its result, the reports run it for days that are
 -- not final. Raw rows are grouped by model and version in one scan, their feedback in another, then the small
--- results are combined over the four levels.
+-- results are combined over the four levels. refreshed_at is the transaction's start, because that is no later
+-- than the snapshot; a run computes each day in a transaction of its own (src/rollup.c).
 CREATE FUNCTION slm_feedback.day_metrics(day date) RETURNS SETOF slm_feedback.daily_metrics
     LANGUAGE sql STABLE ROWS 20
 BEGIN ATOMIC
@@ -205,7 +206,7 @@ BEGIN ATOMIC
            coalesce(sum(b.input_tokens), 0)::bigint,
            coalesce(sum(b.output_tokens), 0)::bigint,
            coalesce(sum(b.cost_usd), 0),
-           clock_timestamp(),
+           now(),
            slm_feedback.hourly_counts_sum(b.hourly_queries),
            hll_union_agg(b.users),
            tdigest(b.response_times)

@@ -1,6 +1,17 @@
--- Reports are always right, rolled up or not: a day that is final and not marked comes from daily_metrics,
--- any other day is computed from the raw rows, unless its stored metrics are younger than
--- slm_feedback.max_staleness. All of it is one snapshot: a late write and its mark become visible together.
+-- Reports are always right, rolled up or not. Every report takes each day from one of two places:
+--
+-- - Settled days come from daily_metrics: frozen days, and days that are final and not marked. What the report's
+--   snapshot sees of final_through, of the marks and of the raw rows belongs together (src/late_marks.c), so the
+--   stored row of a settled day counts exactly what the snapshot sees, however old the snapshot is.
+-- - Every other day is computed from the raw rows. Its stored row was exact for the snapshot of the rollup that
+--   computed it, and nothing tells whether this snapshot sees the same: no clock does, and least of all now(),
+--   which may be older than that rollup.
+--
+-- With slm_feedback.max_staleness such a day may come from daily_metrics, too, if its stored row counts all that had
+-- been committed that long before the report looks at the clock: refreshed_at is no later than the row's snapshot, and
+-- the clock no earlier than the report's. Steps of the clock add to that age.
+--
+-- A report decides once, in live_days(): a second look at the clock could lose or double a day.
 CREATE FUNCTION slm_feedback.check_choice(argument text, choice text, choices text[]) RETURNS text
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_check_choice';
 COMMENT ON FUNCTION slm_feedback.check_choice(text, text, text[]) IS
@@ -14,8 +25,10 @@ COMMENT ON FUNCTION slm_feedback.report_range(date, date) IS
 CREATE FUNCTION slm_feedback.live_days(from_date date, to_date date) RETURNS SETOF date
     LANGUAGE sql STABLE ROWS 2
 BEGIN ATOMIC
-    WITH state AS (
-        SELECT max(s.final_through) AS final_through, coalesce(max(s.purged_before), '-infinity') AS purged_before
+    WITH state AS MATERIALIZED (
+        SELECT max(s.final_through) AS final_through, coalesce(max(s.purged_before), '-infinity') AS purged_before,
+               -- null: nothing stored is young enough
+               CASE WHEN slm_feedback.max_staleness() > '0' THEN clock_timestamp() END AS clock
         FROM slm_feedback.rollup_state s
     )
     SELECT d.day
@@ -23,31 +36,32 @@ BEGIN ATOMIC
         SELECT q.date AS day FROM slm_feedback.rollup_queue q
         WHERE q.date BETWEEN from_date AND to_date
         UNION
-        SELECT w.day FROM slm_feedback.days_with_queries(greatest(state.final_through, from_date - 1), to_date) AS w (day)
+        SELECT w.day
+        FROM slm_feedback.days_with_queries(greatest(state.final_through, from_date - 1), to_date) AS w (day)
+        UNION
+        SELECT m.date FROM slm_feedback.daily_metrics m
+        WHERE m.date >= greatest(state.final_through + 1, from_date) AND m.date <= to_date
+          AND m.model IS NULL AND m.prompt_version IS NULL
     ) d
     WHERE d.day >= state.purged_before
-      AND NOT EXISTS (SELECT 1 FROM slm_feedback.daily_metrics m
-                      WHERE m.date = d.day AND m.model IS NULL AND m.prompt_version IS NULL
-                        AND m.refreshed_at > now() - slm_feedback.max_staleness());
+      AND (state.clock IS NULL OR NOT EXISTS (
+              SELECT 1 FROM slm_feedback.daily_metrics m
+              WHERE m.date = d.day AND m.model IS NULL AND m.prompt_version IS NULL
+                AND m.refreshed_at BETWEEN state.clock - slm_feedback.max_staleness() AND state.clock));
 END;
 COMMENT ON FUNCTION slm_feedback.live_days(date, date) IS
-'The days of a range whose metrics a report has to compute from the raw rows, because what is stored is not final, or marked, and older than slm_feedback.max_staleness.';
+'The days of a range whose metrics a report has to compute from the raw rows: those that are not final, or marked, unless their stored metrics are no older than slm_feedback.max_staleness.';
 
 CREATE FUNCTION slm_feedback.metrics(from_date date, to_date date) RETURNS SETOF slm_feedback.daily_metrics
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    WITH state AS (
-        SELECT max(s.final_through) AS final_through, max(s.purged_before) AS purged_before
-        FROM slm_feedback.rollup_state s
-    ), live AS MATERIALIZED (
+    WITH live AS MATERIALIZED (
         SELECT d.day FROM slm_feedback.live_days(from_date, to_date) AS d (day)
     )
     SELECT m.*
     FROM slm_feedback.daily_metrics m
     WHERE m.date BETWEEN from_date AND to_date
       AND NOT m.date = ANY (ARRAY(SELECT l.day FROM live l))
-      AND (m.date <= (SELECT s.final_through FROM state s) OR m.date < (SELECT s.purged_before FROM state s)
-           OR m.refreshed_at > now() - slm_feedback.max_staleness())
     UNION ALL
     SELECT c.*
     FROM live l, LATERAL slm_feedback.day_metrics(l.day) c;

@@ -52,13 +52,15 @@ slm_max_staleness(PG_FUNCTION_ARGS)
 /*
  * report_range(from_date, to_date): the first and last day of a report.  Days
  * before 2000 and after the day after tomorrow hold no queries (see
- * slm_check_created_at), so that infinity means everything.
+ * slm_check_created_at), so that infinity means everything.  Tomorrow is that
+ * of the clock: a transaction may be days old.
  */
 Datum
 slm_report_range(PG_FUNCTION_ARGS)
 {
 	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
 	DateADT last = PG_ARGISNULL(1) ? today : PG_GETARG_DATEADT(1);
+	DateADT newest = Max(today, slm_day_of(GetCurrentTimestamp()));
 	DateADT first;
 	Datum values[2];
 	bool nulls[2] = {false, false};
@@ -86,7 +88,7 @@ slm_report_range(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	/* one day of slack at each end for the distance between time zones */
 	values[0] = DateADTGetDatum(Max(first, -1));
-	values[1] = DateADTGetDatum(Min(last, today + 3));
+	values[1] = DateADTGetDatum(Min(last, newest + 3));
 	return HeapTupleGetDatum(
 		heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

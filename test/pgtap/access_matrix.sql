@@ -27,7 +27,7 @@ function may_be_rated(text)|analyst texts admin
 function export_from(date,date)|analyst texts admin
 function export_until(date,date)|analyst texts admin
 function export_live_days(date,date)|analyst texts admin
-function export_live_metrics(date,date)|analyst texts admin
+function export_live_metrics(date[])|analyst texts admin
 function max_staleness()|analyst texts admin
 function export_sft(text,date,date,text,text,double precision,integer,boolean,text,boolean,boolean)|analyst texts admin
 function export_kto(date,date,text,text,double precision,integer,boolean,text,boolean)|analyst texts admin

@@ -194,7 +194,7 @@ INSERT INTO public.slm_calls VALUES
     ('export_from', 'analyst', $$SELECT slm_feedback.export_from('2026-01-01', NULL)$$, 'ran'),
     ('export_until', 'analyst', $$SELECT slm_feedback.export_until(NULL, '2026-01-01')$$, 'ran'),
     ('export_live_days', 'analyst', $$SELECT slm_feedback.export_live_days(NULL, NULL)$$, 'ran'),
-    ('export_live_metrics', 'analyst', $$SELECT * FROM slm_feedback.export_live_metrics(NULL, NULL)$$, 'ran'),
+    ('export_live_metrics', 'analyst', $$SELECT * FROM slm_feedback.export_live_metrics('{2026-01-01}')$$, 'ran'),
     ('max_staleness', 'analyst', $$SELECT slm_feedback.max_staleness()$$, 'ran'),
     ('export_sft', 'analyst', $$SELECT slm_feedback.export_sft(one_per_question => true, split => 'train')$$, 'ran'),
     ('export_kto', 'analyst', $$SELECT slm_feedback.export_kto(one_per_question => true, split => 'train')$$, 'ran'),
