@@ -10,6 +10,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use SlmFeedback::Examples qw(run_examples has_dashboard_page);
 
 my $page = 'docs/reference.md';
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -81,51 +82,20 @@ sub internal_functions
 	return "| function | what it does |\n| --- | --- |\n$list\n";
 }
 
-# An example as a reader would run it: its output, and psql's error or nothing.
-sub run_example
-{
-	my ($sql) = @_;
-	my ($out, $err) = ('', '');
-	my $ok = IPC::Run::run(
-		[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-P', 'footer=off', '-d', $node->connstr('postgres'), '-f', '-' ],
-		'<', \$sql, '>', \$out, '2>', \$err);
-	$out =~ s/[ \t]+$//mg;
-	$out =~ s/\n*\z/\n/ if $out ne '';
-	return ($out, $ok ? '' : "$sql$err");
-}
-
-# The dashboard's page is built by npm: where it is not installed, the example that needs it stays as it stands.
-my $dashboard = -f value(q{SELECT setting FROM pg_config WHERE name = 'SHAREDIR'}) . '/extension/slm_feedback--dashboard.html';
-my $skipped = 0;
-die 'SLM_WRITE_REFERENCE needs the dashboard page, which npm builds' if $ENV{SLM_WRITE_REFERENCE} && !$dashboard;
+die 'SLM_WRITE_REFERENCE needs the dashboard page, which npm builds'
+	if $ENV{SLM_WRITE_REFERENCE} && !has_dashboard_page($node);
 
 # The page anew: its catalog parts from the catalog, its outputs from psql; and the examples that failed.
 sub remade
 {
 	my ($old) = @_;
-	my $new = '';
-	my @failed;
 
 	$old =~ s{^(<!-- catalog (\w+)(?: (\w+))? -->\n).*?^<!-- end -->\n}{
 		$1 . ($2 eq 'function' ? function_entry($3) : $2 eq 'settings' ? table_of_settings() : $2 eq 'tables' ? tables() : internal_functions()) . "<!-- end -->\n"}gmse;
-	while ($old =~ /\G(.*?)^```sql\n(.*?)^```\n(\n```text\n.*?^```\n)?/gmsc)
-	{
-		my ($before, $sql, $text) = ($1, $2, $3 // '');
-		if (!$dashboard && $sql =~ /\bdashboard\(/)
-		{
-			$new .= "$before```sql\n$sql```\n$text";
-			$skipped++;
-			next;
-		}
-		my ($out, $error) = run_example($sql);
-		push @failed, $error if $error ne '';
-		$new .= "$before```sql\n$sql```\n";
-		$new .= "\n```text\n$out```\n" if $out ne '';
-	}
-	return ($new . substr($old, pos($old) // 0), @failed);
+	return run_examples($node, $old);
 }
 
-my ($new, @failed) = remade($text);
+my ($new, $ran, $skipped, @failed) = remade($text);
 if ($ENV{SLM_WRITE_REFERENCE})
 {
 	open my $file, '>', $ENV{SLM_WRITE_REFERENCE} or die "cannot write $ENV{SLM_WRITE_REFERENCE}: $!";
