@@ -13,6 +13,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 # The install script is these files, one concept each, joined in order of need.
 SQL_PARTS = \
 	sql/schema.sql \
+	sql/names.sql \
 	sql/audit_log.sql \
 	sql/version.sql \
 	sql/settings.sql \
@@ -44,8 +45,10 @@ SQL_PARTS = \
 	sql/export_training.sql \
 	sql/export_changes.sql \
 	sql/data_subjects.sql \
+	sql/members.sql \
 	sql/access.sql \
-	sql/comments.sql
+	sql/comments.sql \
+	sql/check_members.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(wildcard sql/upgrades/$(EXTENSION)--*--*.sql)

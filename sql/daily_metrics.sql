@@ -1,6 +1,7 @@
 -- daily_metrics: one row a (day, model, prompt version), and rows over all models (model is null) and over
 -- all prompt versions (prompt_version is null), so that unique users are exact at each of the four levels.
 -- A query without a model or version counts under the empty string.
+SELECT slm_feedback.define($define$
 CREATE TABLE slm_feedback.daily_metrics (
     date date NOT NULL,
     model text COLLATE "C",
@@ -25,10 +26,11 @@ CREATE TABLE slm_feedback.daily_metrics (
     cost_usd numeric NOT NULL,
     refreshed_at timestamptz NOT NULL,
     hourly_queries bigint[] NOT NULL,
-    users hll,
-    response_times tdigest,
+    users @extschema:hll@.hll,
+    response_times @extschema:tdigest@.tdigest,
     CONSTRAINT daily_metrics_key UNIQUE NULLS NOT DISTINCT (date, model, prompt_version)
-);
+)
+$define$);
 ALTER TABLE slm_feedback.daily_metrics REPLICA IDENTITY FULL;
 COMMENT ON TABLE slm_feedback.daily_metrics IS
 'The rollup: one row a day, model and prompt version, and rows over all of them (null = all, empty string = not given). Add up rows of one level only. report_daily() reads it and computes what is not rolled up yet.';
@@ -145,6 +147,7 @@ COMMENT ON AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) IS
 -- not final. Raw rows are grouped by model and version in one scan, their feedback in another, then the small
 -- results are combined over the four levels. refreshed_at is the transaction's start, because that is no later
 -- than the snapshot; a run computes each day in a transaction of its own (src/rollup.c).
+SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.day_metrics(day date) RETURNS SETOF slm_feedback.daily_metrics
     LANGUAGE sql STABLE ROWS 20
 BEGIN ATOMIC
@@ -159,8 +162,8 @@ BEGIN ATOMIC
                sum(q.cost_usd) AS cost_usd,
                slm_feedback.hourly_counts(q.created_at) AS hourly_queries,
                slm_feedback.user_set(q.user_id) AS user_set,
-               hll_add_agg(hll_hash_text(q.user_id)) AS users,
-               tdigest(q.response_time_ms, 200) AS response_times
+               @extschema:hll@.hll_add_agg(@extschema:hll@.hll_hash_text(q.user_id)) AS users,
+               @extschema:tdigest@.tdigest(q.response_time_ms::double precision, 200) AS response_times
         FROM slm_feedback.queries q
         WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
         GROUP BY q.model, q.prompt_version
@@ -191,9 +194,9 @@ BEGIN ATOMIC
            sum(b.total_queries)::bigint,
            sum(b.response_time_count)::bigint,
            coalesce(sum(b.response_time_sum_ms), 0)::bigint,
-           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[1],
-           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[2],
-           (tdigest_percentile(b.response_times, ARRAY[0.5, 0.95, 0.99]))[3],
+           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[1],
+           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[2],
+           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[3],
            coalesce(sum(b.positive), 0)::bigint,
            coalesce(sum(b.negative), 0)::bigint,
            coalesce(sum(b.neutral), 0)::bigint,
@@ -208,11 +211,12 @@ BEGIN ATOMIC
            coalesce(sum(b.cost_usd), 0),
            now(),
            slm_feedback.hourly_counts_sum(b.hourly_queries),
-           hll_union_agg(b.users),
-           tdigest(b.response_times)
+           @extschema:hll@.hll_union_agg(b.users),
+           @extschema:tdigest@.tdigest(b.response_times)
     FROM both_by_model b
     GROUP BY CUBE (b.model, b.prompt_version)
     HAVING sum(b.total_queries) > 0;
-END;
+END
+$define$);
 COMMENT ON FUNCTION slm_feedback.day_metrics(date) IS
 'One day''s metrics at every level, computed from the raw rows: what the rollup stores. No rows for a day without queries.';

@@ -189,6 +189,7 @@ END;
 COMMENT ON FUNCTION slm_feedback.dashboard_rows(date, date) IS
 'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar, at most 9,223,372,036,854 dollars a row; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';
 
+SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.dashboard_ranges(from_date date, to_date date) RETURNS json
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -196,13 +197,14 @@ BEGIN ATOMIC
                'model', t.model, 'prompt_version', t.prompt_version, 'users', t.users,
                'p50', t.times[1], 'p95', t.times[2], 'p99', t.times[3])), '[]'))
     FROM (SELECT m.model, m.prompt_version,
-                 coalesce(round(hll_cardinality(hll_union_agg(m.users))), 0)::bigint AS users,
-                 tdigest_percentile(m.response_times, ARRAY[0.5, 0.95, 0.99]) AS times
+                 coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS users,
+                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS times
           FROM slm_feedback.metrics(from_date, to_date) m
           WHERE m.prompt_version IS NULL
           GROUP BY 1, 2) t
     WHERE slm_feedback.shows_group(t.users);
-END;
+END
+$define$);
 COMMENT ON FUNCTION slm_feedback.dashboard_ranges(date, date) IS
 'What does not add up over days, merged over a range for all models and for each: unique users and percentiles.';
 

@@ -114,6 +114,7 @@ END;
 COMMENT ON FUNCTION slm_feedback.report_daily(date, date, text, text) IS
 'One row a day with queries, from_date to to_date (default: the last 30 days), for one model or prompt version (null: all; empty string: queries without one). Feedback counts on the day of its query. positive_ratio = positive / (positive + negative); feedback_rate = queries with feedback / queries. Times in milliseconds, costs in US dollars. Everything is exact but p50/p95/p99, which a t-digest approximates (within about 1%, 0.5%, 0.2% of rank). Errors: 22023 from_date after to_date.';
 
+SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_models(
     from_date date DEFAULT NULL,
     to_date date DEFAULT NULL,
@@ -154,14 +155,14 @@ BEGIN ATOMIC
                  sum(m.total_queries)::bigint AS total_queries,
                  sum(m.response_time_sum_ms)::bigint AS response_time_sum_ms,
                  sum(m.response_time_count)::bigint AS response_time_count,
-                 tdigest_percentile(m.response_times, ARRAY[0.5, 0.95, 0.99]) AS percentiles,
+                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS percentiles,
                  sum(m.positive_feedback_count)::bigint AS positive,
                  sum(m.negative_feedback_count)::bigint AS negative,
                  sum(m.neutral_feedback_count)::bigint AS neutral,
                  sum(m.rated_queries)::bigint AS rated_queries,
                  sum(m.rating_sum)::bigint AS rating_sum,
                  sum(m.rating_count)::bigint AS rating_count,
-                 coalesce(round(hll_cardinality(hll_union_agg(m.users))), 0)::bigint AS unique_users,
+                 coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS unique_users,
                  sum(m.error_count)::bigint AS error_count,
                  sum(m.input_tokens)::bigint AS input_tokens,
                  sum(m.output_tokens)::bigint AS output_tokens,
@@ -174,10 +175,12 @@ BEGIN ATOMIC
          LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
     WHERE slm_feedback.shows_group(t.unique_users)
     ORDER BY t.total_queries DESC, t.model, t.prompt_version;
-END;
+END
+$define$);
 COMMENT ON FUNCTION slm_feedback.report_models(date, date, boolean) IS
 'One row a model (or, with by_prompt_version, a model and prompt version) over from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
 
+SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_summary(
     from_date date DEFAULT NULL,
     to_date date DEFAULT NULL
@@ -218,14 +221,14 @@ BEGIN ATOMIC
                  coalesce(sum(m.total_queries), 0)::bigint AS total_queries,
                  coalesce(sum(m.response_time_sum_ms), 0)::bigint AS response_time_sum_ms,
                  coalesce(sum(m.response_time_count), 0)::bigint AS response_time_count,
-                 tdigest_percentile(m.response_times, ARRAY[0.5, 0.95, 0.99]) AS percentiles,
+                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS percentiles,
                  coalesce(sum(m.positive_feedback_count), 0)::bigint AS positive,
                  coalesce(sum(m.negative_feedback_count), 0)::bigint AS negative,
                  coalesce(sum(m.neutral_feedback_count), 0)::bigint AS neutral,
                  coalesce(sum(m.rated_queries), 0)::bigint AS rated_queries,
                  sum(m.rating_sum)::bigint AS rating_sum,
                  sum(m.rating_count)::bigint AS rating_count,
-                 coalesce(round(hll_cardinality(hll_union_agg(m.users))), 0)::bigint AS unique_users,
+                 coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS unique_users,
                  coalesce(sum(m.error_count), 0)::bigint AS error_count,
                  coalesce(sum(m.input_tokens), 0)::bigint AS input_tokens,
                  coalesce(sum(m.output_tokens), 0)::bigint AS output_tokens,
@@ -236,7 +239,8 @@ BEGIN ATOMIC
           GROUP BY r.first_day, r.last_day) t,
          LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
     WHERE slm_feedback.shows_group(t.unique_users);
-END;
+END
+$define$);
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
 'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
 

@@ -154,6 +154,8 @@ function day_of(timestamp with time zone)|-
 function day_start(date)|-
 function time_zone()|-
 function today()|-
+function define(text)|-
+function check_members()|-
 function days_to_roll_up()|-
 function days_with_queries(date,date)|-
 function guard_feedback()|-

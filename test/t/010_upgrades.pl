@@ -64,8 +64,9 @@ foreach my $script (glob "$top/sql/upgrades/slm_feedback--*--*.sql")
 	ok($snapshot{$from}, "test/upgrade keeps the install script of version $from");
 	like(slurp_file($script), qr/^\\echo Use "ALTER EXTENSION slm_feedback UPDATE.*\\quit$/m,
 		basename($script) . ' cannot be run by psql');
-	like(slurp_file($script), qr/^UPDATE slm_feedback\.settings SET singleton = true WHERE false;\n*\z/m,
-		basename($script) . ' tells the sessions last');
+	like(slurp_file($script), qr/^SET LOCAL search_path = pg_catalog, pg_temp;$/m, basename($script) . ' pins its path');
+	like(slurp_file($script), qr/^SELECT slm_feedback\.check_members\(\);\nUPDATE slm_feedback\.settings SET singleton = true WHERE false;\n*\z/m,
+		basename($script) . ' checks its members and tells the sessions last');
 }
 foreach my $version (sort keys %snapshot)
 {
@@ -124,7 +125,7 @@ sub quoted_comment
 }
 
 my $install = slurp_file("$scripts/slm_feedback--$current.sql");
-my $last = "UPDATE slm_feedback.settings SET singleton = true WHERE false;\n";
+my $last = "SELECT slm_feedback.check_members();\nUPDATE slm_feedback.settings SET singleton = true WHERE false;\n";
 write_script('0.0.1', $install . join('', map { "$_->[1];\n" } @changes));
 write_script('0.0.1--0.0.2', <<END . $last);
 \\echo Use "ALTER EXTENSION slm_feedback UPDATE" to load this file. \\quit
@@ -150,6 +151,26 @@ foreach my $i (0 .. $#changes)
 	my ($name, $pattern) = @{ $changes[$i] }[ 0, 3 ];
 	(undef, @differences) = update_with_all_but($i);
 	like(join("\n", @differences), $pattern, "an update that forgets $name is found out");
+}
+
+# --- what somebody planted before an update ---
+
+my $ratio = 'CREATE FUNCTION slm_feedback.ratio() RETURNS float8 LANGUAGE sql RETURN 1::float8 / 2::bigint;
+	REVOKE ALL ON FUNCTION slm_feedback.ratio() FROM PUBLIC;';
+write_script('0.0.2--0.0.3', "$ratio\n$last");
+write_script('0.0.2--0.0.4', "SET LOCAL search_path = pg_catalog, pg_temp;\n$ratio\n$last");
+{
+	my $database = new_database('0.0.1');
+	$node->safe_psql($database, q{CREATE ROLE planter; GRANT CREATE ON SCHEMA public TO planter; SET ROLE planter;
+		CREATE FUNCTION public.steal(float8, bigint) RETURNS float8 LANGUAGE sql AS 'SELECT 0.0::float8';
+		CREATE OPERATOR public./ (leftarg = float8, rightarg = bigint, function = public.steal);});
+	my ($status, undef, $error) = $node->psql($database, "ALTER EXTENSION slm_feedback UPDATE TO '0.0.3'");
+	isnt($status, 0, 'an update that would bind a planted operator fails');
+	like($error, qr{slm_feedback would use objects of others.*function slm_feedback\.ratio\(\) uses operator public\./\(double precision,bigint\)}s,
+		'and says what it found');
+	is($node->safe_psql($database, 'SELECT extversion FROM pg_extension WHERE extname = \'slm_feedback\''), '0.0.1', 'nothing has changed');
+	$node->safe_psql($database, "ALTER EXTENSION slm_feedback UPDATE TO '0.0.4'");
+	is($node->safe_psql($database, 'SELECT slm_feedback.ratio()'), '0.5', 'an update that pins its path binds the operator of pg_catalog');
 }
 
 # --- a session through an update ---

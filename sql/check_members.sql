@@ -1,0 +1,1 @@
+SELECT slm_feedback.check_members();

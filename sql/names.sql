@@ -1,0 +1,26 @@
+-- What names mean in this script. CREATE EXTENSION puts the schemas of hll and tdigest into the path, which others may
+-- be allowed to create objects in: an operator or function planted there would win against one of pg_catalog wherever
+-- its arguments fit better. So nothing is looked up outside pg_catalog but what a name's schema says. (pg_temp stands
+-- last: not named, it would come first.) The last part of the script, members.sql, checks the result.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- @extschema:NAME@ is the schema of another extension, as in scripts for PostgreSQL 16 and later, which replace it
+-- themselves, also inside a string.
+CREATE FUNCTION slm_feedback.define(statement text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    required record;
+BEGIN
+    FOR required IN
+        SELECT concat('@', 'extschema:', e.extname, '@') AS mark, quote_ident(n.nspname) AS schema_name
+        FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+        WHERE e.extname IN ('hll', 'tdigest')
+    LOOP
+        statement := replace(statement, required.mark, required.schema_name);
+    END LOOP;
+    EXECUTE statement;
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.define(text) IS
+'Runs a statement of the install script or of an upgrade script, with the schemas of hll and tdigest in place of the marks that PostgreSQL 16 and later replace themselves (at sign, extschema, colon, name, at sign).';
