@@ -42,12 +42,12 @@ CREATE FUNCTION slm_feedback.submit_correction(
 ) RETURNS slm_feedback.corrections
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_submit_correction';
 COMMENT ON FUNCTION slm_feedback.submit_correction IS
-'Stores a better answer to a recorded question and returns it as stored. An answer can have several corrections, also of one person; the same text again only replaces the note, if one is given. Errors: PT404 unknown request, 22004 no request id or no text, 22001 over-long value, 22023 empty id or text.';
+'Stores a better answer to a recorded question and returns it as stored. An answer can have several corrections, also of one person; the same text again only replaces the note, if one is given. Without a user id (or under the policy drop) a call gets back only what it said itself. Errors: PT404 unknown request, 22004 no request id or no text, 22001 over-long value, 22023 empty id or text, or a pseudonym as id under the policy plain.';
 
 CREATE FUNCTION slm_feedback.withdraw_corrections(
     request_id text,
-    user_id text DEFAULT NULL
+    user_id text
 ) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_withdraw_corrections';
 COMMENT ON FUNCTION slm_feedback.withdraw_corrections IS
-'Removes all corrections of a person (null: the anonymous ones) to an answer; returns how many there were. Errors: PT404 unknown request, 22004 no request id.';
+'Removes all corrections of a person to an answer; returns how many there were. Those without a user id cannot be withdrawn, because they may be another''s. Errors: PT404 unknown request, 22004 no request id or no user id, 22023 empty id, or a pseudonym as id under the policy plain, 55000 under the policy drop.';

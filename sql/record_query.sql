@@ -18,4 +18,4 @@ CREATE FUNCTION slm_feedback.record_query(
 ) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'slm_record_query';
 COMMENT ON FUNCTION slm_feedback.record_query IS
-'Stores a question and its answer; returns the request id (a new UUIDv7 if none is given). A repeated id keeps the first record and raises a NOTICE with SQLSTATE 23505. Times are whole milliseconds after rounding; created_at defaults to the transaction''s start. Errors: 22004 no query_text, 22001 over-long value, 22003 number out of range, 22008 created_at out of range, 22023 empty id.';
+'Stores a question and its answer; returns the request id (a new UUIDv7 if none is given). A repeated id keeps the first record and raises a NOTICE with SQLSTATE 23505. Times are whole milliseconds after rounding; created_at defaults to the transaction''s start. Errors: 22004 no query_text, 22001 over-long value, 22003 number out of range, 22008 created_at out of range, 22023 empty id, or a pseudonym as user id under the policy plain.';

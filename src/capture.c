@@ -10,13 +10,16 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "capture.h"
 #include "compat.h"
+#include "direct_insert.h"
 #include "settings.h"
 #include "version.h"
 
@@ -135,26 +138,19 @@ slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 	return *plan;
 }
 
-/*
- * The created_at of a query, looked up as the owner with the latest data that
- * the command sees.  False if there is none.
- */
-bool
-slm_find_query(Datum request_id, TimestampTz *created_at)
+/* Run a kept look-up of a query's created_at.  False if there is none. */
+static bool
+look_up_query(SPIPlanPtr *plan, const char *sql, Datum request_id,
+			  TimestampTz *created_at)
 {
-	static SPIPlanPtr plan = NULL;
 	static Oid types[1] = {TEXTOID};
 	SlmCaller caller = slm_become_owner();
 	bool isnull;
 	bool found;
 
 	SPI_connect();
-	SPI_execute_plan(
-		slm_kept_plan(&plan,
-					  "SELECT q.created_at FROM slm_feedback.queries q "
-					  "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
-					  1, types),
-		&request_id, NULL, false, 1);
+	SPI_execute_plan(slm_kept_plan(plan, sql, 1, types), &request_id, NULL,
+					 false, 1);
 	found = SPI_processed > 0;
 	if (found)
 		*created_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
@@ -163,4 +159,106 @@ slm_find_query(Datum request_id, TimestampTz *created_at)
 	SPI_finish();
 	slm_become_caller(caller);
 	return found;
+}
+
+/*
+ * The created_at of a query, looked up as the owner with the latest data that
+ * the command sees.  False if there is none.
+ */
+bool
+slm_find_query(Datum request_id, TimestampTz *created_at)
+{
+	static SPIPlanPtr plan = NULL;
+
+	return look_up_query(&plan,
+						 "SELECT q.created_at FROM slm_feedback.queries q "
+						 "WHERE q.request_id OPERATOR(pg_catalog.=) $1",
+						 request_id, created_at);
+}
+
+/*
+ * The same, and the query is locked FOR KEY SHARE until our end.  Whoever
+ * writes a row that belongs to a query locks the query first: see "The order
+ * of locks" in docs/design.md.
+ */
+bool
+slm_find_and_share_query(Datum request_id, TimestampTz *created_at)
+{
+	static SPIPlanPtr plan = NULL;
+
+	return look_up_query(&plan,
+						 "SELECT q.created_at FROM slm_feedback.queries q "
+						 "WHERE q.request_id OPERATOR(pg_catalog.=) $1 "
+						 "FOR KEY SHARE",
+						 request_id, created_at);
+}
+
+/*
+ * The same for a capture function, which has taken its lock on queries
+ * (slm_settings_for_write): without an executor run where that is possible.
+ */
+bool
+slm_share_query(Datum request_id, TimestampTz *created_at)
+{
+	QueryLock lock = slm_lock_query(request_id, created_at);
+
+	return lock == QUERY_LOCKED ||
+		   (lock == QUERY_UNSURE &&
+			slm_find_and_share_query(request_id, created_at));
+}
+
+/*
+ * Run a statement that writes what a call says.  If the row that it meets is
+ * one that others write to as well (nobody's in particular), an error does not
+ * quote the row.
+ */
+void
+slm_execute_capture(SPIPlanPtr plan, Datum *values, const char *nulls,
+					bool shared)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!shared)
+	{
+		SPI_execute_plan(plan, values, nulls, false, 0);
+		return;
+	}
+	PG_TRY();
+	{
+		SPI_execute_plan(plan, values, nulls, false, 0);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+			ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			error->detail = error->detail_log = NULL;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+/* A row, a composite, with some of its columns replaced. */
+Datum
+slm_replace_columns(Datum row, int ncolumns, int *columns, Datum *values,
+					bool *nulls)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(row);
+	TupleDesc desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											HeapTupleHeaderGetTypMod(header));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header),
+						   .t_data = header};
+	Datum result;
+
+	result =
+		heap_copy_tuple_as_datum(heap_modify_tuple_by_cols(&tuple, desc,
+														   ncolumns, columns,
+														   values, nulls),
+								 desc);
+	ReleaseTupleDesc(desc);
+	return result;
 }

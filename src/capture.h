@@ -86,6 +86,12 @@ extern void slm_load_arguments(FunctionCallInfo fcinfo, int nfields,
 extern SPIPlanPtr slm_kept_plan(SPIPlanPtr *plan, const char *sql, int nargs,
 								Oid *types);
 extern bool slm_find_query(Datum request_id, TimestampTz *created_at);
+extern bool slm_find_and_share_query(Datum request_id, TimestampTz *created_at);
+extern bool slm_share_query(Datum request_id, TimestampTz *created_at);
+extern void slm_execute_capture(SPIPlanPtr plan, Datum *values,
+								const char *nulls, bool shared);
+extern Datum slm_replace_columns(Datum row, int ncolumns, int *columns,
+								 Datum *values, bool *nulls);
 
 /* record_query.c, submit_feedback.c */
 extern bool slm_check_query(CaptureRecord *record, Refusal *why);
@@ -95,5 +101,6 @@ extern Datum slm_sentiment(NullableDatum is_helpful, NullableDatum rating,
 extern bool slm_check_feedback(CaptureRecord *record, Refusal *why);
 extern bool slm_upsert_feedback(CaptureRecord *record, Datum *row);
 extern void slm_refuse_unknown_request(Datum request_id, Refusal *why);
+extern void slm_require_own_row(bool given_null, bool stored_null);
 
 #endif

@@ -313,7 +313,10 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 		refuse_change(trigger, "request_id");
 
 	request_id = column(trigger, row, "request_id", &isnull);
-	if (!isnull && slm_find_query(request_id, &query_created_at))
+	if (!isnull &&
+		(TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
+			 ? slm_find_and_share_query(request_id, &query_created_at)
+			 : slm_find_query(request_id, &query_created_at)))
 	{
 		int attnum = SPI_fnumber(RelationGetDescr(rel), "query_created_at");
 		Datum value = TimestampTzGetDatum(query_created_at);

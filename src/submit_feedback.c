@@ -8,6 +8,11 @@
  * (direct_insert.c); one that meets an earlier opinion of the same person, or
  * anything unusual, goes through the kept plan of upsert_by_plan().
  *
+ * Without a user id, or under the policy drop, all who judge an answer share
+ * one row, and no call can prove which part of it is its own.  So such a call
+ * completes the row, but gets back no more than it said, in the result or in
+ * an error, and cannot withdraw it.
+ *
  * Operators are named with their schema: the plan is analysed under the
  * caller's search_path.
  */
@@ -103,6 +108,16 @@ slm_check_feedback(CaptureRecord *record, Refusal *why)
 	return true;
 }
 
+static Datum
+sentiment_of(const CaptureRecord *opinion, bool *isnull)
+{
+	return slm_sentiment((NullableDatum){opinion->values[FEEDBACK_IS_HELPFUL],
+										 opinion->nulls[FEEDBACK_IS_HELPFUL]},
+						 (NullableDatum){opinion->values[FEEDBACK_RATING],
+										 opinion->nulls[FEEDBACK_RATING]},
+						 isnull);
+}
+
 /*
  * Insert a first opinion.  False if the executor has to decide, because there
  * is one already or for a reason of direct_insert.c's.
@@ -137,16 +152,32 @@ insert_directly(const CaptureRecord *opinion, TimestampTz now,
 		TimestampTzGetDatum(query_created_at);
 	slot->tts_isnull[Anum_feedback_query_created_at - 1] = false;
 	slot->tts_values[Anum_feedback_sentiment - 1] =
-		slm_sentiment((NullableDatum){opinion->values[FEEDBACK_IS_HELPFUL],
-									  opinion->nulls[FEEDBACK_IS_HELPFUL]},
-					  (NullableDatum){opinion->values[FEEDBACK_RATING],
-									  opinion->nulls[FEEDBACK_RATING]},
-					  &slot->tts_isnull[Anum_feedback_sentiment - 1]);
+		sentiment_of(opinion, &slot->tts_isnull[Anum_feedback_sentiment - 1]);
 	if (!slm_direct_insert(table))
 		return false;
 	if (row != NULL)
 		*row = ExecFetchSlotHeapTupleDatum(slot);
 	return true;
+}
+
+/* What a call without a user id gets back: what it said itself. */
+static Datum
+as_said(Datum row, const CaptureRecord *opinion, TimestampTz now)
+{
+	int columns[] = {Anum_feedback_is_helpful, Anum_feedback_rating,
+					 Anum_feedback_comment,	   Anum_feedback_created_at,
+					 Anum_feedback_updated_at, Anum_feedback_sentiment};
+	Datum values[lengthof(columns)] = {opinion->values[FEEDBACK_IS_HELPFUL],
+									   opinion->values[FEEDBACK_RATING],
+									   opinion->values[FEEDBACK_COMMENT],
+									   TimestampTzGetDatum(now),
+									   TimestampTzGetDatum(now)};
+	bool nulls[lengthof(columns)] = {opinion->nulls[FEEDBACK_IS_HELPFUL],
+									 opinion->nulls[FEEDBACK_RATING],
+									 opinion->nulls[FEEDBACK_COMMENT]};
+
+	values[5] = sentiment_of(opinion, &nulls[5]);
+	return slm_replace_columns(row, lengthof(columns), columns, values, nulls);
 }
 
 /* Insert or merge by the executor.  False if the request is unknown. */
@@ -160,6 +191,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 	Datum values[FEEDBACK_FIELDS + 1];
 	char nulls[FEEDBACK_FIELDS + 1];
 	SlmPass pass;
+	bool shared = opinion->nulls[FEEDBACK_USER_ID];
 	bool known;
 	bool isnull;
 
@@ -173,7 +205,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 
 	SPI_connect();
 	pass = slm_pass_captured(slm_settings()->feedback_relid);
-	SPI_execute_plan(
+	slm_execute_capture(
 		slm_kept_plan(
 			&plan,
 			"INSERT INTO slm_feedback.feedback AS f (request_id, user_id, "
@@ -189,7 +221,7 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 			"updated_at = excluded.updated_at "
 			"RETURNING f.query_created_at, f",
 			FEEDBACK_FIELDS + 1, types),
-		values, nulls, false, 0);
+		values, nulls, shared);
 	slm_end_pass(pass);
 
 	known = SPI_processed > 0;
@@ -205,6 +237,8 @@ upsert_by_plan(const CaptureRecord *opinion, TimestampTz now,
 									 false, -1);
 	}
 	SPI_finish();
+	if (known && shared && row != NULL)
+		*row = as_said(*row, opinion, now);
 	return known;
 }
 
@@ -219,7 +253,6 @@ slm_upsert_feedback(CaptureRecord *record, Datum *row)
 	CaptureRecord opinion = *record;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz query_created_at;
-	QueryLock lock;
 
 	slm_apply_user_id_policy(&opinion.values[FEEDBACK_USER_ID],
 							 &opinion.nulls[FEEDBACK_USER_ID],
@@ -229,12 +262,10 @@ slm_upsert_feedback(CaptureRecord *record, Datum *row)
 	opinion.values[FEEDBACK_RATING] =
 		Int16GetDatum((int16) DatumGetInt32(record->values[FEEDBACK_RATING]));
 
-	lock =
-		slm_lock_query(opinion.values[FEEDBACK_REQUEST_ID], &query_created_at);
-	if (lock == QUERY_UNKNOWN)
+	if (!slm_share_query(opinion.values[FEEDBACK_REQUEST_ID],
+						 &query_created_at))
 		return false;
-	if ((lock == QUERY_UNSURE ||
-		 !insert_directly(&opinion, now, query_created_at, row)) &&
+	if (!insert_directly(&opinion, now, query_created_at, row) &&
 		!upsert_by_plan(&opinion, now, &query_created_at, row))
 		return false;
 	slm_note_write(query_created_at);
@@ -272,6 +303,29 @@ slm_submit_feedback(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Refuse to withdraw what is stored without a user id: it may be somebody
+ * else's.
+ */
+void
+slm_require_own_row(bool given_null, bool stored_null)
+{
+	if (given_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("user_id must not be null"),
+				 errdetail("What was said without a user id can be anybody's."),
+				 errhint("Give a session id as the user id of anonymous "
+						 "people, here and in the call that is withdrawn.")));
+	if (stored_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nothing can be withdrawn under the user-id policy "
+						"\"drop\""),
+				 errdetail("No user id is stored that would tell whose it "
+						   "is.")));
+}
+
+/*
  * withdraw_feedback(request_id, user_id) returns whether there was an opinion.
  */
 Datum
@@ -283,12 +337,11 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	Refusal why;
 	SlmCaller caller;
 	Datum values[2];
-	char nulls[2] = {' ', ' '};
 	bool user_id_null;
 	TimestampTz query_created_at;
 	SlmPass pass;
-	bool withdrawn;
-	bool isnull;
+	bool known;
+	bool withdrawn = false;
 
 	for (int i = 0; i < FEEDBACK_FIELDS; i++)
 		record.nulls[i] = true;
@@ -303,32 +356,32 @@ slm_withdraw_feedback(PG_FUNCTION_ARGS)
 	slm_settings_for_write();
 	user_id_null = PG_ARGISNULL(1);
 	slm_apply_user_id_policy(&values[1], &user_id_null, USER_ID_FROM_CAPTURE);
-	nulls[1] = user_id_null ? 'n' : ' ';
+	slm_require_own_row(PG_ARGISNULL(1), user_id_null);
 	caller = slm_become_owner();
-	SPI_connect();
-	pass = slm_pass_captured(slm_settings()->feedback_relid);
-	SPI_execute_plan(
-		slm_kept_plan(&delete_plan,
-					  "DELETE FROM slm_feedback.feedback f "
-					  "WHERE f.request_id OPERATOR(pg_catalog.=) $1 "
-					  "AND (f.user_id OPERATOR(pg_catalog.=) $2 "
-					  "OR (f.user_id IS NULL AND $2 IS NULL)) "
-					  "RETURNING f.query_created_at",
-					  2, types),
-		values, nulls, false, 0);
-	slm_end_pass(pass);
-	withdrawn = SPI_processed > 0;
+	known = slm_share_query(values[0], &query_created_at);
+	if (known)
+	{
+		SPI_connect();
+		pass = slm_pass_captured(slm_settings()->feedback_relid);
+		SPI_execute_plan(
+			slm_kept_plan(&delete_plan,
+						  "DELETE FROM slm_feedback.feedback f "
+						  "WHERE f.request_id OPERATOR(pg_catalog.=) $1 "
+						  "AND f.user_id OPERATOR(pg_catalog.=) $2",
+						  2, types),
+			values, NULL, false, 0);
+		slm_end_pass(pass);
+		withdrawn = SPI_processed > 0;
+		SPI_finish();
+	}
 	if (withdrawn)
 	{
-		slm_note_write(DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-														 SPI_tuptable->tupdesc,
-														 1, &isnull)));
+		slm_note_write(query_created_at);
 		slm_note_removal(values[0], false);
 	}
-	SPI_finish();
 	slm_become_caller(caller);
 
-	if (!withdrawn && !slm_find_query(values[0], &query_created_at))
+	if (!known)
 	{
 		slm_refuse_unknown_request(values[0], &why);
 		slm_raise(&why);

@@ -19,6 +19,9 @@
  * leaves alone what has the form of a pseudonym, or it would be hashed twice.
  * The capture functions always take what they are given for an id: an
  * application's user who knows a pseudonym cannot act as its owner by naming it.
+ * Under the policy plain, where ids are stored as they are, they refuse what
+ * has the form of a pseudonym: it may be the stored form of a person from
+ * before the policy changed.
  */
 #include "postgres.h"
 
@@ -136,6 +139,13 @@ pseudonym_of(const PseudonymKeys *keys, text *user_id, int to)
 	return lift(keys, first, oldest, to);
 }
 
+static bool
+is_pseudonym(text *user_id)
+{
+	return pseudonym_key_name(VARDATA_ANY(user_id),
+							  VARSIZE_ANY_EXHDR(user_id)) > 0;
+}
+
 /*
  * Replace a user id by what the policy stores.  The caller must hold a lock on
  * the table that it writes to, so that the policy can't change under it.
@@ -146,7 +156,7 @@ slm_apply_user_id_policy(Datum *user_id, bool *isnull, UserIdSource source)
 	UserIdPolicy policy = slm_settings()->user_id_policy;
 	text *given;
 
-	if (*isnull || policy == USER_ID_PLAIN)
+	if (*isnull || (policy == USER_ID_PLAIN && source == USER_ID_FROM_TABLE))
 		return;
 	if (policy == USER_ID_DROP)
 	{
@@ -155,8 +165,17 @@ slm_apply_user_id_policy(Datum *user_id, bool *isnull, UserIdSource source)
 		return;
 	}
 	given = DatumGetTextPP(*user_id);
-	if (source == USER_ID_FROM_TABLE &&
-		pseudonym_key_name(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given)) > 0)
+	if (policy == USER_ID_PLAIN)
+	{
+		if (is_pseudonym(given))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("user_id has the form of a pseudonym"),
+					 errdetail("It could be how another person is stored."),
+					 errhint("Give the person's own id.")));
+		return;
+	}
+	if (source == USER_ID_FROM_TABLE && is_pseudonym(given))
 		return;
 	*user_id = PointerGetDatum(pseudonym_of(slm_pseudonym_keys(), given, 0));
 }

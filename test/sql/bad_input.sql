@@ -84,8 +84,9 @@ SELECT count(pg_temp.attempt(s)) AS attempts FROM (VALUES
     ($$SELECT slm_feedback.submit_feedback('good', true, user_id => repeat('x', 256))$$),
     ($$SELECT slm_feedback.submit_feedback(repeat('x', 256), true)$$),
     -- withdraw_feedback
-    ($$SELECT slm_feedback.withdraw_feedback(NULL)$$),
+    ($$SELECT slm_feedback.withdraw_feedback(NULL, 'ann')$$),
     ($$SELECT slm_feedback.withdraw_feedback('unknown', 'ann')$$),
+    ($$SELECT slm_feedback.withdraw_feedback('good', NULL)$$),
     -- batches as a whole
     ($$SELECT slm_feedback.record_queries(NULL)$$),
     ($$SELECT slm_feedback.record_queries('{"query_text": "q"}')$$),

@@ -35,8 +35,8 @@ BEGIN
         $s$slm_feedback.submit_correction('r1', 'x', repeat('u', 256))$s$,
         $s$slm_feedback.submit_correction('r1', repeat('x', 10 * 1024 * 1024 + 1))$s$,
         $s$slm_feedback.submit_correction('r1', 'x', 'u', repeat('x', 65537))$s$,
-        $s$slm_feedback.withdraw_corrections('unknown')$s$,
-        $s$slm_feedback.withdraw_corrections(NULL)$s$,
+        $s$slm_feedback.withdraw_corrections('unknown', 'ann')$s$,
+        $s$slm_feedback.withdraw_corrections(NULL, 'ann')$s$,
         $s$slm_feedback.withdraw_corrections('r1', '')$s$]
     LOOP
         BEGIN
@@ -66,8 +66,7 @@ SELECT corrected_text FROM slm_feedback.submit_correction('r1', '4', 'ann');
 SELECT corrected_text FROM slm_feedback.submit_correction('r1', '4', 'bob');
 
 -- Withdrawal, and the end of the question.
-SELECT slm_feedback.withdraw_corrections('r1', 'ann') AS ann, slm_feedback.withdraw_corrections('r1', 'ann') AS again,
-       slm_feedback.withdraw_corrections('r1') AS anonymous;
+SELECT slm_feedback.withdraw_corrections('r1', 'ann') AS ann, slm_feedback.withdraw_corrections('r1', 'ann') AS again;
 SELECT user_id, corrected_text FROM slm_feedback.corrections;
 DELETE FROM slm_feedback.queries;
 SELECT count(*) FROM slm_feedback.corrections;

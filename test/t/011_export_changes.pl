@@ -88,7 +88,7 @@ $node->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
 $standby->start;
-$node->safe_psql('postgres', "SELECT slm_feedback.record_query('streamed', request_id => 'streamed'); SELECT slm_feedback.withdraw_feedback('streamed')");
+$node->safe_psql('postgres', "SELECT slm_feedback.record_query('streamed', request_id => 'streamed'); SELECT slm_feedback.withdraw_feedback('streamed', 'nobody')");
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(pull($standby), 1, 'read from a standby');
 copy_equals('what the standby gave equals the table');

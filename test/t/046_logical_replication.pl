@@ -66,7 +66,7 @@ $publisher->safe_psql('postgres', q{
 	SELECT slm_feedback.submit_correction('q2', 'better', 'editor'), slm_feedback.submit_correction('q2', 'better', 'editor', 'with a note')});
 same('changed opinions');
 $publisher->safe_psql('postgres', q{
-	SELECT slm_feedback.withdraw_feedback('q3', 'rater'), slm_feedback.withdraw_feedback('q4'), slm_feedback.withdraw_corrections('q2', 'editor');
+	SELECT slm_feedback.withdraw_feedback('q3', 'rater'), slm_feedback.withdraw_feedback('q2', 'rater'), slm_feedback.withdraw_corrections('q2', 'editor');
 	DELETE FROM slm_feedback.queries WHERE request_id IN ('q5', 'q6')});
 same('withdrawn and deleted');
 
