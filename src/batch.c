@@ -11,11 +11,18 @@
  * just the record that failed.  Errors that say nothing about a record, such
  * as a cancel, a lock timeout, a serialization failure or a full disk, end the
  * call.
+ *
+ * Two batches at once that name the same rows would wait for each other if
+ * each went its own way, so all go in the order of request ids and, for one
+ * answer, of user ids ("The order of locks" in docs/design.md).  What is said
+ * twice in a batch keeps its order.  The results come in the order of the
+ * array.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -47,17 +54,29 @@ typedef struct BatchKind
 	const CaptureField *fields;
 	int nfields;
 	int id_field;
+	int user_field; /* part of the key of what is written, or -1 */
 	/* Check and write a record; the status, or NULL if it is refused. */
 	const char *(*write)(CaptureRecord *record, Refusal *why);
 } BatchKind;
+
+/* An element's place in the order of locks. */
+typedef struct Element
+{
+	JsonbValue *request_id; /* NULL: none, or not a string */
+	JsonbValue *user_id;
+	int index; /* in the array */
+} Element;
 
 typedef struct Batch
 {
 	const BatchKind *kind;
 	Jsonb *input;
 	int length;
+	Element *elements; /* in the order in which they are processed */
 	ReturnSetInfo *result;
-	MemoryContext row_context; /* reset after each record */
+	HeapTuple *results;			  /* by index in the array */
+	MemoryContext result_context; /* holds the tuples of results */
+	MemoryContext row_context;	  /* reset after each record */
 } Batch;
 
 static const char *
@@ -80,9 +99,73 @@ write_feedback(CaptureRecord *record, Refusal *why)
 }
 
 static const BatchKind query_batch = {slm_query_fields, QUERY_FIELDS,
-									  QUERY_REQUEST_ID, write_query};
+									  QUERY_REQUEST_ID, -1, write_query};
 static const BatchKind feedback_batch = {slm_feedback_fields, FEEDBACK_FIELDS,
-										 FEEDBACK_REQUEST_ID, write_feedback};
+										 FEEDBACK_REQUEST_ID, FEEDBACK_USER_ID,
+										 write_feedback};
+
+/* The string that an element has under a field's name, or NULL. */
+static JsonbValue *
+string_of(const JsonbValue *element, const CaptureField *field)
+{
+	JsonbValue *value = NULL;
+
+	if (element->type == jbvBinary &&
+		JsonContainerIsObject(element->val.binary.data))
+		value =
+			getKeyJsonValueFromContainer(element->val.binary.data, field->name,
+										 strlen(field->name), NULL);
+	return value != NULL && value->type == jbvString ? value : NULL;
+}
+
+static int
+compare_strings(const JsonbValue *a, const JsonbValue *b)
+{
+	int order;
+
+	if (a == NULL || b == NULL)
+		return (a != NULL) - (b != NULL);
+	order = memcmp(a->val.string.val, b->val.string.val,
+				   Min(a->val.string.len, b->val.string.len));
+	return order != 0 ? order : a->val.string.len - b->val.string.len;
+}
+
+static int
+compare_elements(const void *a, const void *b)
+{
+	const Element *x = a;
+	const Element *y = b;
+	int order = compare_strings(x->request_id, y->request_id);
+
+	if (order == 0)
+		order = compare_strings(x->user_id, y->user_id);
+	return order != 0 ? order : x->index - y->index;
+}
+
+/* Bring the elements into the order in which they are processed. */
+static void
+order_elements(Batch *batch)
+{
+	const BatchKind *kind = batch->kind;
+	/* Under the policy drop all users of an answer write to one row. */
+	bool by_user =
+		kind->user_field >= 0 && slm_settings()->user_id_policy != USER_ID_DROP;
+
+	batch->elements = palloc(sizeof(Element) * batch->length);
+	for (int i = 0; i < batch->length; i++)
+	{
+		Element *element = &batch->elements[i];
+		JsonbValue *value =
+			getIthJsonbValueFromContainer(&batch->input->root, i);
+
+		element->index = i;
+		element->request_id = string_of(value, &kind->fields[kind->id_field]);
+		element->user_id =
+			by_user ? string_of(value, &kind->fields[kind->user_field]) : NULL;
+		pfree(value);
+	}
+	qsort(batch->elements, batch->length, sizeof(Element), compare_elements);
+}
 
 static bool
 refuse_type(const char *name, const char *wanted, Refusal *why)
@@ -242,15 +325,16 @@ load_object(const BatchKind *kind, JsonbValue *element, CaptureRecord *record,
 }
 
 static void
-put_result(Batch *batch, int position, const CaptureRecord *record,
+put_result(Batch *batch, int index, const CaptureRecord *record,
 		   const char *status, const Refusal *why)
 {
+	MemoryContext old;
 	Datum values[RESULT_COLUMNS] = {0};
 	bool nulls[RESULT_COLUMNS] = {false, false, false, true, true};
 	int id = batch->kind->id_field;
 	char *reason;
 
-	values[0] = Int32GetDatum(position);
+	values[0] = Int32GetDatum(index + 1);
 	values[1] = record->values[id];
 	nulls[1] = record->nulls[id];
 	values[2] = CStringGetTextDatum(status ? status : "refused");
@@ -263,24 +347,27 @@ put_result(Batch *batch, int position, const CaptureRecord *record,
 		values[4] = CStringGetTextDatum(reason);
 		nulls[3] = nulls[4] = false;
 	}
-	tuplestore_putvalues(batch->result->setResult, batch->result->setDesc,
-						 values, nulls);
+	old = MemoryContextSwitchTo(batch->result_context);
+	batch->results[index] =
+		heap_form_tuple(batch->result->setDesc, values, nulls);
+	MemoryContextSwitchTo(old);
 }
 
-/* Write one element and put its result row. */
+/* Write one element, the i-th in order, and put its result. */
 static void
 process_element(Batch *batch, int i, CaptureRecord *record)
 {
+	int index = batch->elements[i].index;
 	JsonbValue *element;
 	Refusal why;
 	const char *status = NULL;
 
 	/* An error may come before the record is read. */
 	memset(record->nulls, true, sizeof(record->nulls));
-	element = getIthJsonbValueFromContainer(&batch->input->root, i);
+	element = getIthJsonbValueFromContainer(&batch->input->root, index);
 	if (load_object(batch->kind, element, record, &why))
 		status = batch->kind->write(record, &why);
-	put_result(batch, i + 1, record, status, &why);
+	put_result(batch, index, record, status, &why);
 }
 
 /* Is this an error of the record, or of the system around it? */
@@ -353,7 +440,7 @@ process_one_by_one(Batch *batch)
 	CaptureRecord record = {0};
 	ErrorData *error;
 
-	tuplestore_clear(batch->result->setResult);
+	MemoryContextReset(batch->result_context);
 	for (int i = 0; i < batch->length; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(batch->row_context);
@@ -364,7 +451,7 @@ process_one_by_one(Batch *batch)
 			Refusal why = {error->sqlerrcode, error->message, error->detail,
 						   error->hint};
 
-			put_result(batch, i + 1, &record, NULL, &why);
+			put_result(batch, batch->elements[i].index, &record, NULL, &why);
 		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch->row_context);
@@ -404,13 +491,21 @@ run_batch(FunctionCallInfo fcinfo, const BatchKind *kind)
 	batch.row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "slm_feedback batch row",
 							  ALLOCSET_DEFAULT_SIZES);
+	batch.result_context =
+		AllocSetContextCreate(CurrentMemoryContext, "slm_feedback batch result",
+							  ALLOCSET_DEFAULT_SIZES);
+	batch.results = palloc(sizeof(HeapTuple) * batch.length);
 	slm_settings_for_write();
+	order_elements(&batch);
 	caller = slm_become_owner();
 	if (!process_in_subtransaction(&batch, 0, batch.length - 1, &record,
 								   &error))
 		process_one_by_one(&batch);
 	slm_become_caller(caller);
+	for (int i = 0; i < batch.length; i++)
+		tuplestore_puttuple(batch.result->setResult, batch.results[i]);
 	MemoryContextDelete(batch.row_context);
+	MemoryContextDelete(batch.result_context);
 	return (Datum) 0;
 }
 
