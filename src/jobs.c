@@ -15,7 +15,8 @@
  *   run marks it interrupted.
  * - Each unit of work runs in a subtransaction (slm_try), so that an error ends
  *   the job but neither the call nor the jobs after it.  The failure is written
- *   to job_runs, where the schedule reads it for the back-off.
+ *   to job_runs, where the schedule reads it for the back-off.  A cancel of the
+ *   call is thrown on, but only after the subtransaction has been rolled back.
  * - Every transaction begins with a share lock on the extension (see
  *   slm_next_transaction).
  */
@@ -128,14 +129,20 @@ slm_try(SlmUnit unit, void *arg, ErrorData **error)
 	{
 		MemoryContextSwitchTo(context);
 		*error = CopyErrorData();
-		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED && !slm_am_worker())
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+
+	/*
+	 * Only now: an error that leaves an internal subtransaction open makes the
+	 * server keep the transaction, as if it were the client's.
+	 */
+	if (*error != NULL && (*error)->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		!slm_am_worker())
+		ReThrowError(*error);
 	return *error == NULL;
 }
 
