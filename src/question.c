@@ -10,6 +10,10 @@
  * punctuation keeps it.  ASCII texts, the usual case, take a path of their own
  * that gives the same result.
  *
+ * Only the first MAX_CHARACTERS are normalised, and the rest is appended as it
+ * is: normalising costs up to 12 us and 250 bytes a character, takes no
+ * interrupts, and happens on every write.
+ *
  * question_hash is stored, so both functions must stay immutable: they do not
  * depend on the database's collation where the encoding is UTF-8.
  */
@@ -34,6 +38,7 @@ PG_FUNCTION_INFO_V1(slm_question_hash);
 PG_FUNCTION_INFO_V1(slm_is_blank);
 PG_FUNCTION_INFO_V1(slm_plain_cell);
 
+#define MAX_CHARACTERS 8192
 #define COMBINING_JOINER 0x034f
 #define MAX_MARKS 128
 
@@ -102,10 +107,10 @@ is_closing(pg_wchar c)
 
 /*
  * Collapse white space and trim: `length` characters in place.  Returns the
- * new length.
+ * new length.  If more text follows, its end is not trimmed.
  */
 static int
-squeeze(pg_wchar *text, int length)
+squeeze(pg_wchar *text, int length, bool more)
 {
 	int out = 0;
 	int trimmed;
@@ -117,6 +122,8 @@ squeeze(pg_wchar *text, int length)
 		else if (out > 0 && text[out - 1] != ' ')
 			text[out++] = ' ';
 	}
+	if (more)
+		return out;
 	while (out > 0 && text[out - 1] == ' ')
 		out--;
 
@@ -128,7 +135,7 @@ squeeze(pg_wchar *text, int length)
 }
 
 static char *
-normalize_ascii(const char *text, int length, int *out_length)
+normalize_ascii(const char *text, int length, bool more, int *out_length)
 {
 	char *out = palloc(length + 1);
 	int n = 0;
@@ -143,6 +150,9 @@ normalize_ascii(const char *text, int length, int *out_length)
 		else if (n > 0 && out[n - 1] != ' ')
 			out[n++] = ' ';
 	}
+	*out_length = n;
+	if (more)
+		return out;
 	while (n > 0 && out[n - 1] == ' ')
 		n--;
 	trimmed = n;
@@ -218,7 +228,7 @@ to_utf8(const pg_wchar *text, int nchars, int *length)
  * Lower case can leave NFKC, so the text is composed before and after it.
  */
 static char *
-normalize_utf8(const char *text, int length, int *out_length)
+normalize_utf8(const char *text, int length, bool more, int *out_length)
 {
 	pg_wchar *chars;
 	char *utf8;
@@ -232,10 +242,29 @@ normalize_utf8(const char *text, int length, int *out_length)
 	pfree(utf8);
 	chars = compose(lower, strlen(lower), &nchars);
 	pfree(lower);
-	nchars = squeeze(chars, nchars);
+	nchars = squeeze(chars, nchars, more);
 	utf8 = to_utf8(chars, nchars, out_length);
 	pfree(chars);
 	return utf8;
+}
+
+/* Normalise `length` bytes, of which there are at most MAX_CHARACTERS. */
+static char *
+normalize_prefix(const char *text, int length, bool more, int *out_length)
+{
+	bool ascii = true;
+	char *lower;
+
+	for (int i = 0; i < length && ascii; i++)
+		ascii = !IS_HIGHBIT_SET(text[i]);
+	if (ascii)
+		return normalize_ascii(text, length, more, out_length);
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return normalize_utf8(text, length, more, out_length);
+
+	/* Another encoding has no NFKC; its own lower case is what there is. */
+	lower = str_tolower(text, length, DEFAULT_COLLATION_OID);
+	return normalize_ascii(lower, strlen(lower), more, out_length);
 }
 
 /*
@@ -244,19 +273,18 @@ normalize_utf8(const char *text, int length, int *out_length)
 static char *
 normalize(const char *text, int length, int *out_length)
 {
-	bool ascii = true;
-	char *lower;
+	int prefix = length <= MAX_CHARACTERS
+					 ? length
+					 : pg_mbcharcliplen(text, length, MAX_CHARACTERS);
+	char *normal = normalize_prefix(text, prefix, prefix < length, out_length);
 
-	for (int i = 0; i < length && ascii; i++)
-		ascii = !IS_HIGHBIT_SET(text[i]);
-	if (ascii)
-		return normalize_ascii(text, length, out_length);
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return normalize_utf8(text, length, out_length);
-
-	/* Another encoding has no NFKC; its own lower case is what there is. */
-	lower = str_tolower(text, length, DEFAULT_COLLATION_OID);
-	return normalize_ascii(lower, strlen(lower), out_length);
+	if (prefix < length)
+	{
+		normal = repalloc(normal, (Size) *out_length + length - prefix);
+		memcpy(normal + *out_length, text + prefix, length - prefix);
+		*out_length += length - prefix;
+	}
+	return normal;
 }
 
 Datum

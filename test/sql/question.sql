@@ -28,5 +28,19 @@ WHERE slm_feedback.normalize_question(once) <> once;
 SET statement_timeout = '5s';
 SELECT octet_length(slm_feedback.normalize_question('a' || repeat(U&'\0323\0301', 100000))) > 0 AS in_time,
        slm_feedback.question_hash(U&'a\0301\0323') = slm_feedback.question_hash(U&'a\0323\0301') AS sorted;
+-- Ten megabytes of a character that stands for eighteen: only the first 8,192 characters are normalised.
+SELECT slm_feedback.question_hash(repeat(U&'\FDFA', 3495000)) <> slm_feedback.question_hash(repeat(U&'\FDFA', 3494999)) AS bounded,
+       octet_length(slm_feedback.normalize_question(repeat(U&'\FDFA', 3495000))) < 11000000 AS small;
 RESET statement_timeout;
+SELECT t.n, slm_feedback.question_hash(t.a) = slm_feedback.question_hash(t.b) AS same
+FROM (VALUES
+    (1, repeat('Ab ', 2720) || 'C ?', repeat('aB ', 2720) || 'c'),
+    (2, repeat('A', 8192), repeat('a', 8192)),
+    (3, repeat('A', 8192) || '?', repeat('a', 8192)),
+    (4, repeat('A', 8192) || 'rest', repeat('a', 8192) || 'rest'),
+    (5, repeat('A', 8192) || 'rest', repeat('a', 8192) || 'Rest'),
+    (6, repeat('a', 8191) || '. x', repeat('a', 8191) || ' x'),
+    (7, repeat(U&'\00C9', 8192) || 'x', repeat(U&'\00E9', 8192) || 'x'),
+    (8, repeat(U&'\00C9', 8192) || U&'\00C9', repeat(U&'\00E9', 8192) || U&'\00E9')
+) AS t (n, a, b) ORDER BY n;
 DROP EXTENSION slm_feedback, hll, tdigest;
