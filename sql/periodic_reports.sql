@@ -71,17 +71,32 @@ END;
 COMMENT ON FUNCTION slm_feedback.report_questions(date, date, date, integer) IS
 'The best and worst rated and the most asked questions of a period as JSON, each with the same question in the period before.';
 
--- One line of a table or list can hold it: no line ends, nothing that Markdown or HTML would take as markup.
+-- A code span: by the specification nothing in it is markup, HTML, a link (bare ones included) or a mention, in any
+-- renderer, which escapes alone cannot promise. Its fence is longer than every run of backticks in the text.
 CREATE FUNCTION slm_feedback.markdown_text(text text, max_length integer DEFAULT 100) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT regexp_replace(
-        CASE WHEN length(t.line) > max_length THEN rtrim(left(t.line, max_length - 3)) || '...' ELSE t.line END,
-        '([][\\`*_{}<>()#|!~&])', '\\\1', 'g')
-    FROM (SELECT btrim(regexp_replace(coalesce(markdown_text.text, ''), '[[:space:][:cntrl:]]+', ' ', 'g'))) t (line);
+    SELECT CASE WHEN s.line = '' THEN '' ELSE concat(f.fence, f.pad, s.line, f.pad, f.fence) END
+    FROM (SELECT btrim(regexp_replace(regexp_replace(
+              coalesce(markdown_text.text, ''), '[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]', '', 'g'),
+              '[[:space:][:cntrl:]\u0085\u2028\u2029]+', ' ', 'g'))) t (line),
+         LATERAL (SELECT CASE WHEN length(t.line) > max_length THEN rtrim(left(t.line, max_length - 3)) || '...'
+                              ELSE t.line END) s (line),
+         LATERAL (SELECT repeat('`', coalesce(max(length(r.run[1])), 0) + 1) AS fence,
+                         CASE WHEN count(*) > 0 THEN ' ' ELSE '' END AS pad
+                  FROM regexp_matches(s.line, '`+', 'g') r (run)) f;
 END;
 COMMENT ON FUNCTION slm_feedback.markdown_text(text, integer) IS
-'A text as one line of Markdown, shortened and with all markup escaped.';
+'A text as one line of Markdown: a code span, shortened and without bidirectional controls. Empty if the text is.';
+
+-- A bar would end the cell, and a code span has no escape for it after a backslash.
+CREATE FUNCTION slm_feedback.markdown_cell(text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT translate(slm_feedback.markdown_text(text), '|', '/');
+END;
+COMMENT ON FUNCTION slm_feedback.markdown_cell(text) IS
+'markdown_text() for a cell of a table: bars become slashes.';
 
 CREATE FUNCTION slm_feedback.number_text(value jsonb, unit text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -168,9 +183,9 @@ BEGIN ATOMIC
              E'| | Queries | Change | Satisfied (95% interval) | Change | 95th percentile | Cost |\n',
              E'| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n',
              (SELECT string_agg(concat(
-                  '| ', coalesce(nullif(slm_feedback.markdown_text(r.value ->> 'model'), ''), 'no model'),
+                  '| ', coalesce(nullif(slm_feedback.markdown_cell(r.value ->> 'model'), ''), 'no model'),
                   CASE WHEN g.key = 'prompt_versions'
-                       THEN ', ' || coalesce(nullif(slm_feedback.markdown_text(r.value ->> 'prompt_version'), ''), 'no prompt version') END,
+                       THEN ', ' || coalesce(nullif(slm_feedback.markdown_cell(r.value ->> 'prompt_version'), ''), 'no prompt version') END,
                   ' | ', slm_feedback.number_text(r.value -> 'total_queries', ''),
                   ' | ', slm_feedback.change_text(r.value, 'total_queries', ''),
                   ' | ', slm_feedback.ratio_text(r.value),

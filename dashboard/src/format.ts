@@ -50,14 +50,14 @@ export function duration(seconds: number): string {
     return '';
 }
 
-// RFC 4180; a cell that a spreadsheet would take for a formula gets a quote in front.
+// RFC 4180; a cell that a spreadsheet would take for a formula gets an apostrophe in front (as in plain_cell()).
 export function csv(head: string[], rows: (string | number | null)[][]): string {
     const cell = (v: string | number | null): string => {
         if (v === null || (typeof v === 'number' && Number.isNaN(v))) {
             return '';
         }
         let text = String(v);
-        if (typeof v === 'string' && /^[=+\-@\t\r]/.test(text)) {
+        if (typeof v === 'string' && /^[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n]/.test(text)) {
             text = `'${text}`;
         }
         return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -42,10 +42,13 @@ function writePage(name, call = 'slm_feedback.dashboard()', database, user) {
 // Texts that would break a page that takes them for markup; asked often enough to stand at the top.
 const NASTY = '</script><script>window.pwned = 1</script><!-- <img src=x onerror="window.pwned=2"> & "q" \u2028\u2029 \u{1F600} ]]> {{1}} ${1}';
 const NASTY_MODEL = '<b onmouseover="window.pwned=3">m&m</b>';
+const FORMULAS = ['=', '+', '-', '@', '\uff1d', '\uff0b', '\uff0d', '\uff20', '\t', '\r', '\n'].map((c, i) => `${c}${i} is a formula`);
 const day0 = psql("SELECT max(date) FROM slm_feedback.daily_metrics;");
 psql(`SELECT count(slm_feedback.record_query(${literal(NASTY)}, 'a', 'nasty-' || n, 'nasty', NULL, 100 + n, ${literal(NASTY_MODEL)}, 'v<2>',
              created_at => ${literal(day0)}::timestamptz + interval '12 hours' + n * interval '1 second'))
       FROM generate_series(1, 60) n;
+      SELECT count(slm_feedback.record_query(f, 'a', 'formula-' || i || '-' || n, created_at => ${literal(day0)}::timestamptz + interval '12 hours'))
+      FROM json_array_elements_text(${literal(JSON.stringify(FORMULAS))}) WITH ORDINALITY AS t (f, i), generate_series(1, 30) n;
       SELECT count(slm_feedback.submit_feedback('nasty-' || n, false, 1 + n % 2, 'c', 'u' || n)) FROM generate_series(1, 30) n;
       CALL slm_feedback.rollup();`);
 
@@ -229,6 +232,10 @@ await page.fill('#search', 'PWNED = 1');
 await page.waitForTimeout(80);
 is((await shown(page, 'table-found')).map((r) => r[0]), [NASTY], 'the search finds it');
 ok(await page.$eval('#search', (e) => document.activeElement === e && e.value === 'PWNED = 1'), 'and the cursor stays in the field');
+await page.fill('#search', 'is a formula');
+await page.waitForTimeout(80);
+const formulas = parseCsv((await download(page, 'section:has(#table-found) button[aria-label$="as CSV"]')).toString()).slice(1).map((r) => r[0]);
+is(formulas.sort(), FORMULAS.map((f) => `'${f}`).sort(), 'CSV: questions that a spreadsheet would take for formulas get an apostrophe');
 await page.fill('#search', '');
 
 // filters and addresses

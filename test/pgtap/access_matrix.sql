@@ -123,6 +123,7 @@ function report_range(date,date)|-
 function with_before(jsonb,jsonb)|-
 function report_rows(date,date,date,boolean)|-
 function report_questions(date,date,date,integer)|-
+function markdown_cell(text)|-
 function markdown_text(text,integer)|-
 function number_text(jsonb,text)|-
 function change_text(jsonb,text,text)|-

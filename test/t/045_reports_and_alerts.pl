@@ -123,13 +123,17 @@ foreach ([ q{'day'}, '22023', 'Choose one of: week, month, range' ], [ q{'range'
 	like($stderr, qr/$_->[1]: .*$_->[2]/s, "generate_report($_->[0]) is refused");
 }
 # Text that would be markup.
-is(sql(q{SELECT slm_feedback.markdown_text(E'a|b\n<img src=x> [l](u) *x* `y` \\\\ & ' || repeat('z', 200), 50)}),
-	'a\\|b \\<img src=x\\> \\[l\\]\\(u\\) \\*x\\* \\`y\\` \\\\ \\& zzzzzzzzzzzz...', 'questions cannot bring markup into a report');
+is(sql(q{SELECT slm_feedback.markdown_text(E'a|b\n<img src=x> [l](u) *x* https://evil.example ' || repeat('z', 200), 50)}),
+	'`a|b <img src=x> [l](u) *x* https://evil.example...`', 'a question is a code span, so it cannot bring markup or links into a report');
+is(sql(q{SELECT slm_feedback.markdown_text('`<b>` ``x')}), '``` `<b>` ``x ```', 'it cannot end the code span');
+is(sql(q{SELECT slm_feedback.markdown_text(E' \u202Ecod\u2069.exe\u200E\u061C\u2028x\u0085')}), '`cod.exe x`', 'it cannot turn the direction of the text');
+is(sql(q{SELECT slm_feedback.markdown_text(v) FROM unnest(ARRAY[NULL, '', E' \n\u200E']) v}), "\n\n", 'nothing stays nothing');
+is(sql(q{SELECT slm_feedback.markdown_cell(E'a|b\\\\|c')}), '`a/b\\/c`', 'it cannot end a cell');
 
 # A question that has to be forgotten: its numbers stay, in every report.
 is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')]) >= 4}), 't', 'a question is forgotten');
-is(sql(q{SELECT count(*) FROM slm_feedback.period_reports WHERE report::text ~ 'question 1"' OR markdown ~ 'question 1 '}), '0', 'in every report');
-like(sql("SELECT markdown $second"), qr/^1\. text not kept - asked 35 times.*^2\. question 2 - asked 35 times/ms, 'its numbers stay');
+is(sql(q{SELECT count(*) FROM slm_feedback.period_reports WHERE report::text ~ 'question 1"' OR markdown ~ 'question 1`'}), '0', 'in every report');
+like(sql("SELECT markdown $second"), qr/^1\. text not kept - asked 35 times.*^2\. `question 2` - asked 35 times/ms, 'its numbers stay');
 is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')])}), '0', 'once');
 
 # Questions leave the reports together with the texts.
