@@ -9,10 +9,11 @@
  * once it and all before it are done, if it ended before H.
  *
  * Why that is exact: a row that the day's snapshot missed was written by a
- * transaction that either started on that day, and then H was no later than
- * that day, the day is not final and the next run takes it again; or it
- * started on another day, and then its mark stands (late_marks.c).  Nothing
- * waits for anyone, and a long transaction only makes the next run redo days.
+ * transaction that was in progress when H was read or began later.  If it wrote
+ * on that day by the clock, it had begun by then, and H was no later than that
+ * day: the day is not final and the next run takes it again.  Otherwise its
+ * mark stands (late_marks.c).  Nothing waits for anyone, and a long transaction
+ * only makes the next run redo days.
  *
  * - The marks are deleted by an earlier statement than the one that reads the
  *   raw rows, so a mark that comes in between survives and costs one more
