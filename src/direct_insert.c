@@ -37,7 +37,9 @@
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -58,10 +60,17 @@
 #include "direct_insert.h"
 #include "settings.h"
 
+typedef struct DirectColumn
+{
+	const char *name;
+	Oid type;
+} DirectColumn;
+
 struct DirectTable
 {
 	const char *name;
-	int natts;				 /* columns that the extension knows */
+	const DirectColumn *columns; /* all columns, in their order */
+	int natts;
 	int nkeys;				 /* so many of the first columns are the key */
 	const char *foreign_key; /* the one whose check slm_lock_query() does */
 
@@ -81,10 +90,40 @@ struct DirectTable
 	ExprState **checks;
 };
 
+static const DirectColumn queries_columns[Natts_queries] = {
+	{"request_id", TEXTOID},
+	{"query_text", TEXTOID},
+	{"response_text", TEXTOID},
+	{"created_at", TIMESTAMPTZOID},
+	{"user_id", TEXTOID},
+	{"session_id", TEXTOID},
+	{"response_time_ms", INT4OID},
+	{"sources_used", JSONBOID},
+	{"model", TEXTOID},
+	{"prompt_version", TEXTOID},
+	{"input_tokens", INT4OID},
+	{"output_tokens", INT4OID},
+	{"cost_usd", NUMERICOID},
+	{"error", TEXTOID},
+	{"tags", JSONBOID},
+	{"metadata", JSONBOID},
+	{"question_hash", INT8OID},
+};
+
+static const DirectColumn feedback_columns[Natts_feedback] = {
+	{"request_id", TEXTOID},		{"user_id", TEXTOID},
+	{"is_helpful", BOOLOID},		{"rating", INT2OID},
+	{"comment", TEXTOID},			{"created_at", TIMESTAMPTZOID},
+	{"updated_at", TIMESTAMPTZOID}, {"query_created_at", TIMESTAMPTZOID},
+	{"sentiment", INT2OID},
+};
+
 static DirectTable queries = {.name = "queries",
+							  .columns = queries_columns,
 							  .natts = Natts_queries,
 							  .nkeys = 1};
 static DirectTable feedback = {.name = "feedback",
+							   .columns = feedback_columns,
 							   .natts = Natts_feedback,
 							   .nkeys = 2,
 							   .foreign_key = "feedback_request_id_fkey"};
@@ -137,7 +176,8 @@ has_our_triggers_only(DirectTable *table, Relation rel)
 								   : NULL;
 
 			if (table->foreign_key == NULL || constraint == NULL ||
-				strcmp(constraint, table->foreign_key) != 0)
+				strcmp(constraint, table->foreign_key) != 0 ||
+				trigger->tgconstrrelid != slm_settings()->queries_relid)
 				return false;
 		}
 		else if (strcmp(trigger->tgname, "guard") != 0)
@@ -146,30 +186,48 @@ has_our_triggers_only(DirectTable *table, Relation rel)
 	return true;
 }
 
+/* Are the columns those that the capture functions fill, in their order? */
+static bool
+has_our_columns_only(DirectTable *table, TupleDesc desc)
+{
+	if (desc->natts != table->natts)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped ||
+			strcmp(NameStr(column->attname), table->columns[i].name) != 0 ||
+			column->atttypid != table->columns[i].type ||
+			column->atttypmod != -1)
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_as_we_made_it(DirectTable *table, Relation rel)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		rel->rd_rel->relispartition || rel->rd_rel->relhassubclass ||
-		rel->rd_rel->relrowsecurity || rel->rd_rules != NULL ||
-		desc->natts != table->natts)
-		return false;
-	for (int i = 0; i < desc->natts; i++)
-		if (TupleDescAttr(desc, i)->attisdropped)
-			return false;
-	return has_our_triggers_only(table, rel);
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		   !rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass &&
+		   !rel->rd_rel->relrowsecurity && rel->rd_rules == NULL &&
+		   has_our_columns_only(table, RelationGetDescr(rel)) &&
+		   has_our_triggers_only(table, rel);
 }
 
-/* Is this index on the columns that identify a row, in their order? */
+/*
+ * Is this index on the columns that identify a row, in their order, and can
+ * slm_lock_query() search it?
+ */
 static bool
-has_key_columns(DirectTable *table, IndexInfo *info)
+has_key_columns(DirectTable *table, Relation index, IndexInfo *info)
 {
 	if (info->ii_NumIndexKeyAttrs != table->nkeys)
 		return false;
 	for (int i = 0; i < table->nkeys; i++)
-		if (info->ii_IndexAttrNumbers[i] != i + 1)
+		if (info->ii_IndexAttrNumbers[i] != i + 1 ||
+			index->rd_indcollation[i] != C_COLLATION_OID ||
+			index->rd_opfamily[i] != TEXT_BTREE_FAM_OID)
 			return false;
 	return true;
 }
@@ -195,7 +253,8 @@ keep_indexes(DirectTable *table, Relation rel)
 					 info->ii_ExclusionOps == NULL;
 
 		if (plain && info->ii_Unique && index->rd_index->indimmediate &&
-			index->rd_index->indisvalid && has_key_columns(table, info) &&
+			index->rd_index->indisvalid &&
+			has_key_columns(table, index, info) &&
 			!OidIsValid(table->key_index))
 		{
 			BuildSpeculativeIndexInfo(index, info);
