@@ -18,9 +18,35 @@
  * executor resolves conflicts at every isolation level).
  *
  * What replaces the foreign key's trigger: slm_lock_query() finds the parent
- * with the same snapshot and takes the same lock as the trigger would, before
- * the insert instead of after it.  Nobody can delete the parent, or change its
- * key, between that and our end.
+ * and locks it before the insert, as slm_find_and_share_query() does by the
+ * executor.  (The trigger locks after the insert, too late for created_at,
+ * which is copied from the parent.)  From then until our end nobody can delete
+ * the parent or change its key.  The lock is taken as ExecLockRows() takes it,
+ * and each result means the same:
+ *
+ *	                 RI trigger, ExecLockRows()      slm_lock_query()
+ *	snapshot         the transaction's, a new one under READ COMMITTED: both.
+ *	                 The trigger's crosscheck snapshot is for partitioned
+ *	                 parents only, which is_as_we_made_it() refuses
+ *	command id       after what the statement wrote: both
+ *	lock, wait       KEY SHARE, block: both
+ *	LOCK_UPDATE_IN_PROGRESS (hold newer versions of the row, too)
+ *	                 always                          always
+ *	FIND_LAST_VERSION (go on to the newest one if the key is changing)
+ *	                 READ COMMITTED                  READ COMMITTED
+ *	TM_Ok            locked                          QUERY_LOCKED
+ *	TM_Ok, traversed qual again on the new version   key compared again:
+ *	                                                 LOCKED or UNKNOWN
+ *	TM_Updated       40001 (not in READ COMMITTED)   QUERY_UNSURE: plan, 40001
+ *	TM_Deleted       no row; else 40001              UNKNOWN; else UNSURE
+ *	TM_SelfModified  no row                          QUERY_UNSURE
+ *	TM_Invisible     internal error                  QUERY_UNSURE
+ *	TM_WouldBlock    not without NOWAIT, SKIP LOCKED QUERY_UNSURE
+ *
+ * "Else" is REPEATABLE READ and SERIALIZABLE, where the executor, asked with
+ * the same snapshot, meets the same result and raises the error.  Predicate
+ * locks for SERIALIZABLE are taken by the index scan, the table and the insert
+ * themselves.  test/locks compares both ways over all orders of events.
  *
  * Everything kept is of plain memory: expressions, index descriptions and a
  * virtual slot with a row description of its own.  Relations, buffers and
@@ -47,6 +73,7 @@
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -340,7 +367,8 @@ direct_table(DirectTable *table, Oid relid)
 
 /*
  * The table queries or feedback if rows can be inserted directly, or NULL.
- * The caller holds RowExclusiveLock on queries (slm_settings_for_write).
+ * The caller that inserts holds RowExclusiveLock on queries
+ * (slm_settings_for_write).
  */
 DirectTable *
 slm_direct_queries(void)
@@ -445,9 +473,49 @@ slm_direct_insert(DirectTable *table)
 	return !taken;
 }
 
+/* Is this version of a query still the one with the request id? */
+static bool
+has_request_id(TupleTableSlot *slot, Datum request_id)
+{
+	bool isnull;
+	Datum id = slot_getattr(slot, Anum_queries_request_id, &isnull);
+
+	return !isnull &&
+		   DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, id,
+												request_id));
+}
+
+/* Lock the version of a query that is in the slot: see the file's head. */
+static QueryLock
+lock_version(Relation rel, Snapshot snapshot, TupleTableSlot *slot,
+			 Datum request_id)
+{
+	bool newest_wins = !IsolationUsesXactSnapshot();
+	uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData found;
+
+	if (newest_wins)
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(rel, &tid, snapshot, slot,
+							 GetCurrentCommandId(true), LockTupleKeyShare,
+							 LockWaitBlock, flags, &found))
+	{
+		case TM_Ok:
+			if (found.traversed && !has_request_id(slot, request_id))
+				return QUERY_UNKNOWN;
+			return QUERY_LOCKED;
+		case TM_Deleted:
+			return newest_wins ? QUERY_UNKNOWN : QUERY_UNSURE;
+		default:
+			return QUERY_UNSURE;
+	}
+}
+
 /*
  * Find a query by its request id and lock it FOR KEY SHARE until the end of
- * the transaction, as the foreign key's check does.  Sets *created_at.
+ * the transaction.  Sets *created_at.  The caller holds RowShareLock or
+ * RowExclusiveLock on queries.
  */
 QueryLock
 slm_lock_query(Datum request_id, TimestampTz *created_at)
@@ -460,6 +528,7 @@ slm_lock_query(Datum request_id, TimestampTz *created_at)
 	Snapshot snapshot;
 	IndexScanDesc scan;
 	ScanKeyData key;
+	bool isnull;
 
 	if (table == NULL)
 		return QUERY_UNSURE;
@@ -475,19 +544,10 @@ slm_lock_query(Datum request_id, TimestampTz *created_at)
 	scan = SLM_INDEX_BEGINSCAN(rel, index, snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		TM_FailureData failure;
-		bool isnull;
-
+		result = lock_version(rel, snapshot, slot, request_id);
+	if (result == QUERY_LOCKED)
 		*created_at = DatumGetTimestampTz(
 			slot_getattr(slot, Anum_queries_created_at, &isnull));
-		/* Anything but a plain lock is the executor's to resolve. */
-		result = table_tuple_lock(rel, &slot->tts_tid, snapshot, slot,
-								  GetCurrentCommandId(false), LockTupleKeyShare,
-								  LockWaitBlock, 0, &failure) == TM_Ok
-					 ? QUERY_LOCKED
-					 : QUERY_UNSURE;
-	}
 	index_endscan(scan);
 	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(slot);
