@@ -417,7 +417,7 @@ slm_run_rollup(ErrorData **error)
 Datum
 slm_rollup(PG_FUNCTION_ARGS)
 {
-	slm_require_nonatomic(fcinfo, "rollup");
+	slm_check_call(fcinfo, "rollup");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	slm_run_rollup(NULL);
 	SPI_finish();
@@ -432,7 +432,7 @@ slm_rebuild(PG_FUNCTION_ARGS)
 	Datum values[2];
 	SlmCaller caller;
 
-	slm_require_nonatomic(fcinfo, "rebuild");
+	slm_check_call(fcinfo, "rebuild");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("from_date and to_date must not be null"),
