@@ -28,7 +28,8 @@ PG_FUNCTION_INFO_V1(slm_json_line);
 typedef struct LineShape
 {
 	TupleDesc desc;
-	char **keys; /* "name": of each column, with the comma before it */
+	uint64 identifier; /* of this version of the row type */
+	char **keys;	   /* "name": of each column, with the comma before it */
 	int *key_lengths;
 	Datum *values;
 	bool *nulls;
@@ -153,18 +154,24 @@ append_value(StringInfo line, Oid type, Datum value)
 	}
 }
 
-/* What is known about the row type, kept as long as the function's caller. */
+/*
+ * Returns what is known about the row type, kept as long as the function's
+ * caller, unless the type was altered meanwhile: a query holds no lock on the
+ * type of a row that a function returns.
+ */
 static LineShape *
 line_shape(FmgrInfo *flinfo, Oid type, int32 typmod)
 {
 	LineShape *shape = flinfo->fn_extra;
+	uint64 identifier = assign_record_type_identifier(type, typmod);
 	MemoryContext old;
 
 	if (shape != NULL && shape->desc->tdtypeid == type &&
-		shape->desc->tdtypmod == typmod)
+		shape->desc->tdtypmod == typmod && shape->identifier == identifier)
 		return shape;
 	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
 	shape = palloc0(sizeof(LineShape));
+	shape->identifier = identifier;
 	shape->desc = lookup_rowtype_tupdesc_copy(type, typmod);
 	shape->keys = palloc0(sizeof(char *) * shape->desc->natts);
 	shape->key_lengths = palloc0(sizeof(int) * shape->desc->natts);

@@ -194,6 +194,25 @@ SELECT isnt_empty($$SELECT line FROM pg_temp.plan_of('SELECT * FROM slm_feedback
     'the check sees a temporary file where there is one');
 RESET work_mem;
 
+-- ---- json_line() and a row type that changes while the query runs ----
+CREATE TYPE public.slm_shape AS (a int8);
+CREATE FUNCTION public.slm_shapes(i int) RETURNS public.slm_shape LANGUAGE plpgsql AS $$
+DECLARE
+    shape record;
+BEGIN
+    IF i = 2 THEN
+        ALTER TYPE public.slm_shape ALTER ATTRIBUTE a TYPE text, ADD ATTRIBUTE b boolean;
+    END IF;
+    -- planned anew for each call
+    EXECUTE CASE WHEN i = 1 THEN 'SELECT (ROW(1)::public.slm_shape).*' ELSE 'SELECT (ROW(''two'', true)::public.slm_shape).*' END INTO shape;
+    RETURN shape;
+END
+$$;
+SELECT is((SELECT string_agg(slm_feedback.json_line(public.slm_shapes(i))::text, ' ' ORDER BY i) FROM generate_series(1, 2) i),
+          '{"a":1} {"a":"two","b":true}', 'json_line() sees the new attributes');
+DROP FUNCTION public.slm_shapes;
+DROP TYPE public.slm_shape;
+
 -- ---- daily metrics ----
 SELECT bag_eq($$SELECT date, model, prompt_version, total_queries, positive_feedback_count, unique_users, hourly_queries FROM slm_feedback.export_daily_metrics()$$,
     $$SELECT date, model, prompt_version, total_queries, positive_feedback_count, unique_users, hourly_queries FROM slm_feedback.metrics('2000-01-01', '2100-01-01')$$,
