@@ -28,16 +28,16 @@ SQL_PARTS = \
 	sql/rollup.sql \
 	sql/statistics.sql \
 	sql/report_access.sql \
+	sql/corrections.sql \
+	sql/readable.sql \
 	sql/reports.sql \
 	sql/jobs.sql \
 	sql/periodic_reports.sql \
 	sql/retention.sql \
 	sql/alerts.sql \
 	sql/tombstones.sql \
-	sql/corrections.sql \
 	sql/user_ids.sql \
 	sql/redaction.sql \
-	sql/readable.sql \
 	sql/export_interactions.sql \
 	sql/export_daily_metrics.sql \
 	sql/dashboard.sql \

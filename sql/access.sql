@@ -25,6 +25,8 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'report_models'),
         ('analyst', 'routine', 'report_summary'),
         ('analyst', 'routine', 'report_top_questions'),
+        ('analyst', 'routine', 'top_questions'),
+        ('analyst', 'routine', 'check_single_answers'),
         ('analyst', 'routine', 'dashboard'),
         -- arithmetic on the caller's own values
         ('analyst', 'routine', 'normalize_question'),

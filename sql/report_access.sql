@@ -1,13 +1,13 @@
--- What a report shows to whom: texts only to those who may read them, and no small groups if so configured.
-CREATE FUNCTION slm_feedback.may_read_texts() RETURNS boolean
-    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_may_read_texts';
-COMMENT ON FUNCTION slm_feedback.may_read_texts() IS
-'Whether the role that the session acts as may read queries.query_text: reports show texts only then.';
-
+-- What a report shows: no small groups if so configured.
 CREATE FUNCTION slm_feedback.shows_group(users bigint) RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_shows_group';
 COMMENT ON FUNCTION slm_feedback.shows_group(bigint) IS
 'Whether reports show a row of so many users: the setting min_group_users decides.';
+
+CREATE FUNCTION slm_feedback.check_single_answers() RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_check_single_answers';
+COMMENT ON FUNCTION slm_feedback.check_single_answers() IS
+'True if the caller may see rows of single answers: if min_group_users is 0, or if the caller may SELECT from queries. Errors: 42501 otherwise.';
 
 CREATE FUNCTION slm_feedback.set_min_group_users(users integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

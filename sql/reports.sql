@@ -244,16 +244,16 @@ $define$);
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
 'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
 
-CREATE FUNCTION slm_feedback.report_top_questions(
-    from_date date DEFAULT NULL,
-    to_date date DEFAULT NULL,
-    max_rows integer DEFAULT 10,
-    order_by text DEFAULT 'asked',
-    model text DEFAULT NULL,
-    prompt_version text DEFAULT NULL
+-- What report_top_questions() shows to everybody; a question is named by the least id of those who asked it.
+CREATE FUNCTION slm_feedback.top_questions(
+    from_date date,
+    to_date date,
+    max_rows integer,
+    order_by text,
+    model text,
+    prompt_version text
 ) RETURNS TABLE (
-    question text,
-    question_hash bigint,
+    request_id text,
     times_asked bigint,
     unique_users bigint,
     avg_response_time_ms double precision,
@@ -293,9 +293,9 @@ BEGIN ATOMIC
         WHERE q.created_at >= (SELECT b.from_time FROM bounds b)
           AND q.created_at < (SELECT b.to_time FROM bounds b)
           AND q.question_hash IS NOT NULL
-          AND (report_top_questions.model IS NULL OR coalesce(q.model, '') = report_top_questions.model)
-          AND (report_top_questions.prompt_version IS NULL
-               OR coalesce(q.prompt_version, '') = report_top_questions.prompt_version)
+          AND (top_questions.model IS NULL OR coalesce(q.model, '') = top_questions.model)
+          AND (top_questions.prompt_version IS NULL
+               OR coalesce(q.prompt_version, '') = top_questions.prompt_version)
         GROUP BY q.question_hash
         HAVING slm_feedback.shows_group(count(DISTINCT q.user_id))
     ), chosen AS (
@@ -307,13 +307,49 @@ BEGIN ATOMIC
                  b.times_asked DESC, b.question_hash
         LIMIT max_rows
     )
-    SELECT CASE WHEN slm_feedback.may_read_texts() THEN t.query_text END, c.question_hash, c.times_asked, c.unique_users, c.avg_response_time_ms,
+    SELECT c.request_id, c.times_asked, c.unique_users, c.avg_response_time_ms,
            c.positive, c.negative, c.neutral,
            c.positive::double precision / nullif(c.positive + c.negative, 0), c.avg_rating,
            c.first_asked_at, c.last_asked_at
-    FROM chosen c JOIN slm_feedback.queries t ON t.request_id = c.request_id
+    FROM chosen c
     ORDER BY CASE order_by WHEN 'worst' THEN c.high WHEN 'best' THEN -c.low END,
              c.times_asked DESC, c.question_hash;
 END;
+COMMENT ON FUNCTION slm_feedback.top_questions(date, date, integer, text, text, text) IS
+'report_top_questions() without texts and hashes: request_id is one of the question''s queries.';
+
+-- Not SECURITY DEFINER: the text and its hash are read with the rights of the role that asks.
+CREATE FUNCTION slm_feedback.report_top_questions(
+    from_date date DEFAULT NULL,
+    to_date date DEFAULT NULL,
+    max_rows integer DEFAULT 10,
+    order_by text DEFAULT 'asked',
+    model text DEFAULT NULL,
+    prompt_version text DEFAULT NULL
+) RETURNS TABLE (
+    question text,
+    question_hash bigint,
+    times_asked bigint,
+    unique_users bigint,
+    avg_response_time_ms double precision,
+    positive_feedback_count bigint,
+    negative_feedback_count bigint,
+    neutral_feedback_count bigint,
+    positive_ratio double precision,
+    avg_rating double precision,
+    first_asked_at timestamptz,
+    last_asked_at timestamptz
+)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN (SELECT has_column_privilege('slm_feedback.queries'::regclass, 'query_text', 'SELECT'))
+                THEN (SELECT q.query_text FROM slm_feedback.readable_queries q WHERE q.request_id = t.request_id) END,
+           CASE WHEN (SELECT has_column_privilege('slm_feedback.queries'::regclass, 'question_hash', 'SELECT'))
+                THEN (SELECT q.question_hash FROM slm_feedback.readable_queries q WHERE q.request_id = t.request_id) END,
+           t.times_asked, t.unique_users, t.avg_response_time_ms, t.positive_feedback_count, t.negative_feedback_count,
+           t.neutral_feedback_count, t.positive_ratio, t.avg_rating, t.first_asked_at, t.last_asked_at
+    FROM slm_feedback.top_questions(from_date, to_date, max_rows, order_by, model, prompt_version) WITH ORDINALITY t
+    ORDER BY t.ordinality;
+END;
 COMMENT ON FUNCTION slm_feedback.report_top_questions(date, date, integer, text, text, text) IS
-'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it; null for a caller who may not read texts (see grant_access). max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';
+'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it; it and question_hash are null for a caller who may not read texts (see grant_access). max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';

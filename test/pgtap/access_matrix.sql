@@ -102,7 +102,9 @@ function audit_conversion(bigint,bigint,bigint)|admin
 -- inside|
 function audit(text,jsonb)|-
 function caller()|-
-function may_read_texts()|-
+function check_single_answers()|analyst texts admin
+function top_questions(date,date,integer,text,text,text)|analyst texts admin
+function log_audit(text,text)|-
 function shows_group(bigint)|-
 function object_access()|-
 function stored_user_id(text)|-

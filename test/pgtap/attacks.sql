@@ -168,6 +168,8 @@ INSERT INTO public.slm_calls VALUES
     ('report_models', 'analyst', $$SELECT * FROM slm_feedback.report_models()$$, 'ran'),
     ('report_summary', 'analyst', $$SELECT * FROM slm_feedback.report_summary()$$, 'ran'),
     ('report_top_questions', 'analyst', $$SELECT * FROM slm_feedback.report_top_questions(order_by => 'asked')$$, 'ran'),
+    ('top_questions', 'analyst', $$SELECT * FROM slm_feedback.top_questions(NULL, NULL, 5, 'worst', 'm', 'v')$$, 'ran'),
+    ('check_single_answers', 'analyst', $$SELECT slm_feedback.check_single_answers()$$, 'ran'),
     ('dashboard', 'analyst', $$SELECT slm_feedback.dashboard()$$,
         -- the page is there only where npm was when the extension was built
         (SELECT CASE WHEN pg_catalog.pg_stat_file(pg_catalog.concat(c.setting, '/extension/slm_feedback--dashboard.html'), true) IS NULL THEN '58P01' ELSE 'ran' END

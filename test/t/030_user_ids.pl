@@ -213,5 +213,15 @@ value(q{SELECT slm_feedback.set_user_id_policy('drop')});
 value('CALL slm_feedback.convert_user_ids()');
 is(value(q{SELECT count(user_id) FROM slm_feedback.queries}) + value(q{SELECT count(user_id) FROM slm_feedback.feedback}), 0, 'drop removes every user id');
 is(value(q{INSERT INTO slm_feedback.queries (request_id, query_text, user_id) VALUES ('dropped', 'q', 'mallory') RETURNING user_id IS NULL}), 't', 'and stores none');
+
+# --- what is returned in a transaction that is rolled back leaves no row in audit_log, but a line in the log ---
+my $entries = value('SELECT count(*) FROM slm_feedback.audit_log');
+$log_start = -s $node->logfile;
+value(q{CREATE ROLE auditor; SELECT slm_feedback.grant_access('auditor', 'admin')});
+value(q{BEGIN; SET LOCAL ROLE auditor; SELECT slm_feedback.export_user('mallory-' || 'rawid-1'); ROLLBACK});
+is(value('SELECT count(*) FROM slm_feedback.audit_log'), $entries + 1, 'an export that is rolled back leaves no entry');
+my $log = slurp_file($node->logfile, $log_start);
+like($log, qr/LOG: .*slm_feedback audit: role "auditor" called export_user\n.*DETAIL: .*Session role "\w+", details \{.*"queries": 0.*\}/, 'but a line in the log');
+unlike($log, qr/mallory-rawid/, 'which does not name the person');
 $node->stop;
 done_testing();
