@@ -289,31 +289,32 @@ report_failure(const Job *job, const ErrorData *error)
 /* ---- all jobs that are due ---- */
 
 /*
- * The first job that is due and was not tried in this call, in the order of
- * their positions.  With "only", that job, due or not.
+ * Find the first job that is due and was not tried in this call, in the order
+ * of their positions.  With a name, only that job counts; with "anyway", even
+ * if it is not due.
  */
 static bool
-find_job(const char *only, const Bitmapset *tried, MemoryContext context,
-		 Job *job)
+find_job(const char *name, bool anyway, const Bitmapset *tried,
+		 MemoryContext context, Job *job)
 {
 	static SPIPlanPtr plan;
-	static Oid types[1] = {TEXTOID};
-	Datum values[1] = {0};
+	static Oid types[2] = {TEXTOID, BOOLOID};
+	Datum values[2] = {(Datum) 0, BoolGetDatum(anyway)};
 	SlmCaller caller = slm_become_owner();
 	bool found = false;
 
-	if (only != NULL)
-		values[0] = CStringGetTextDatum(only);
+	if (name != NULL)
+		values[0] = CStringGetTextDatum(name);
 	SPI_execute_plan(
 		slm_kept_plan(&plan,
 					  "SELECT s.position, s.lock_number, s.job, s.command "
 					  "FROM slm_feedback.job_schedule() s "
-					  "WHERE s.job OPERATOR(pg_catalog.=) $1 COLLATE \"C\" "
-					  "OR ($1 IS NULL AND s.next_run "
+					  "WHERE (s.job OPERATOR(pg_catalog.=) $1 COLLATE \"C\" "
+					  "OR $1 IS NULL) AND ($2 OR s.next_run "
 					  "OPERATOR(pg_catalog.<=) slm_feedback.clock()) "
 					  "ORDER BY s.position",
-					  1, types),
-		values, only ? " " : "n", false, 0);
+					  2, types),
+		values, name ? "  " : "n ", false, 0);
 	for (uint64 i = 0; i < SPI_processed && !found; i++)
 	{
 		bool isnull;
@@ -340,8 +341,7 @@ find_job(const char *only, const Bitmapset *tried, MemoryContext context,
  * its lock.
  */
 static void
-run_job(Job *job, const char *only, const Bitmapset *tried,
-		MemoryContext context)
+run_job(Job *job, const char *only, MemoryContext context)
 {
 	ErrorData *error = NULL;
 	LOCKTAG tag;
@@ -361,8 +361,7 @@ run_job(Job *job, const char *only, const Bitmapset *tried,
 		Job again = {0};
 
 		slm_next_transaction();
-		if (find_job(only, tried, context, &again) &&
-			again.position == job->position)
+		if (find_job(job->name, only != NULL, NULL, context, &again))
 		{
 			begin_run(job);
 			slm_next_transaction();
@@ -396,10 +395,10 @@ slm_run_jobs(const char *only)
 	Job job = {0};
 
 	slm_next_transaction();
-	while (find_job(only, tried, context, &job))
+	while (find_job(only, only != NULL, tried, context, &job))
 	{
 		CHECK_FOR_INTERRUPTS();
-		run_job(&job, only, tried, context);
+		run_job(&job, only, context);
 		MemoryContextSwitchTo(context);
 		tried = bms_add_member(tried, job.position);
 		MemoryContextSwitchTo(old);
