@@ -1,5 +1,9 @@
 -- Every bad input gives an error with its own SQLSTATE and a clear text, and leaves the tables as they were.
+-- A worker of the server would roll the marks up meanwhile.
+BEGIN;
 CREATE EXTENSION slm_feedback CASCADE;
+SELECT slm_feedback.set_job('rollup', false), slm_feedback.set_job('refresh', false);
+COMMIT;
 SELECT slm_feedback.record_query('good', request_id => 'good', created_at => '2026-01-10 12:00+00');
 SELECT sentiment FROM slm_feedback.submit_feedback('good', true, user_id => 'ann');
 CREATE ROLE slm_regress_nobody;
