@@ -55,8 +55,9 @@ BEGIN
         END IF;
         rows_before := slm_feedback.day_start(state.purged_before);
     END IF;
-    texts_before := slm_feedback.day_start(least(final_before, today - kept.retain_texts_days))
-                    WHERE kept.retain_texts_days IS NOT NULL;
+    IF kept.retain_texts_days IS NOT NULL THEN
+        texts_before := slm_feedback.day_start(least(final_before, today - kept.retain_texts_days));
+    END IF;
     -- Reports quote questions.
     UPDATE slm_feedback.period_reports p
     SET report = p.report || '{"questions": {}}', markdown = slm_feedback.report_markdown(p.report || '{"questions": {}}')
@@ -65,6 +66,30 @@ END
 $$;
 COMMENT ON FUNCTION slm_feedback.freeze_days() IS
 'First step of the retention job: freezes the days whose raw rows are to be deleted, and returns before when rows and texts go (null: none); takes the questions out of periodic reports that old. Only days that are final and not marked.';
+
+CREATE FUNCTION slm_feedback.why_nothing_purged() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN k.days IS NULL THEN 'Rows and texts are kept for good, unless set_retention() says otherwise.'
+        WHEN o.day IS NULL OR o.day >= k.before THEN format('No query is older than %s days.', k.days)
+        WHEN r.final_through IS NULL THEN 'Only final days are purged, and no day is final yet: run CALL slm_feedback.rollup().'
+        WHEN m.day < k.before AND m.day <= r.final_through THEN
+            format('Only days before those marked for a rollup are purged, and %s is marked: run CALL slm_feedback.rollup().', m.day)
+        WHEN r.final_through + 1 < k.before THEN
+            format('Only final days are purged, and no day after %s is final; report_jobs() tells what rolls up.', r.final_through)
+        ELSE 'What is old enough was removed earlier.'
+    END
+    FROM (SELECT least(s.retain_rows_days, s.retain_texts_days) AS days,
+                 slm_feedback.day_of(slm_feedback.clock()) - least(s.retain_rows_days, s.retain_texts_days) AS before
+          FROM (SELECT 1) one LEFT JOIN slm_feedback.settings s ON true) k,
+         (SELECT slm_feedback.day_of(min(q.created_at)) AS day FROM slm_feedback.queries q) o,
+         (SELECT max(s.final_through) AS final_through, max(s.purged_before) AS purged_before FROM slm_feedback.rollup_state s) r,
+         LATERAL (SELECT min(q.date) AS day FROM slm_feedback.rollup_queue q
+                  WHERE r.purged_before IS NULL OR q.date >= r.purged_before) m;
+END;
+COMMENT ON FUNCTION slm_feedback.why_nothing_purged() IS
+'Why the retention job has nothing to remove just now, as a sentence. run_jobs(''retention'') shows it when it has removed nothing.';
 
 CREATE FUNCTION slm_feedback.purge_rows(before timestamptz, max_rows integer DEFAULT 5000) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

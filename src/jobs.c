@@ -368,6 +368,9 @@ run_job(Job *job, const char *only, MemoryContext context)
 			do_job(job, &error);
 			end_run(job, error);
 			slm_next_transaction();
+			if (only != NULL && error == NULL && job->rows == 0 &&
+				strcmp(job->command, "retention") == 0)
+				slm_explain_retention();
 		}
 	}
 	PG_FINALLY();

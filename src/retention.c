@@ -163,3 +163,17 @@ slm_run_retention(ErrorData **error)
 		(void) in_batches(purge_texts, &purge, error);
 	return purge.rows;
 }
+
+/* Tell the client why a run has removed nothing. */
+void
+slm_explain_retention(void)
+{
+	SlmCaller caller = slm_become_owner();
+	char *reason;
+
+	SPI_execute("SELECT slm_feedback.why_nothing_purged()", false, 0);
+	reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	slm_become_caller(caller);
+	ereport(NOTICE, (errmsg("retention removed nothing"),
+					 reason ? errdetail_internal("%s", reason) : 0));
+}

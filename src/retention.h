@@ -6,5 +6,6 @@
 #define SLM_RETENTION_H
 
 extern int64 slm_run_retention(ErrorData **error);
+extern void slm_explain_retention(void);
 
 #endif

@@ -19,6 +19,14 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
+# What run_jobs('retention') says.
+sub notice_at
+{
+	my $stderr;
+	$node->psql('postgres', "SET slm_feedback.debug_now = '$_[0]'; CALL slm_feedback.run_jobs('retention')", stderr => \$stderr);
+	return $stderr =~ /NOTICE:  retention removed nothing\n.*DETAIL:  ([^\n]*)/s ? $1 : $stderr;
+}
+
 sub purge_at
 {
 	return sql("SET slm_feedback.debug_now = '$_[0]'; CALL slm_feedback.run_jobs('retention');
@@ -49,9 +57,12 @@ load();
 # --- off by default, and not before a day is final ---------------------------------------------------------
 sql('CALL slm_feedback.rollup()');
 is(purge_at('2030-01-01 00:00:00'), 'done 0', 'off by default');
+like(notice_at('2030-01-01 00:00:00'), qr/^Rows and texts are kept for good/, 'run_jobs() says so');
 sql('UPDATE slm_feedback.rollup_state SET final_through = NULL');
 sql('SELECT slm_feedback.set_retention(30, 10)');
 is(purge_at('2026-03-15 00:00:00'), 'done 0', 'nothing goes while no day is final');
+like(notice_at('2026-03-15 00:00:00'), qr/^Only final days are purged, and no day is final yet: run CALL/, 'run_jobs() says so');
+is(notice_at('2026-01-05 00:00:00'), 'No query is older than 10 days.', 'or that nothing is old enough');
 sql(q{UPDATE slm_feedback.rollup_state SET final_through = '2026-01-05'});
 is(sql(q{BEGIN; SET LOCAL slm_feedback.debug_now = '2026-03-15 00:00:00'; SELECT * FROM slm_feedback.freeze_days()}),
 	'2026-01-06 00:00:00+00|2026-01-06 00:00:00+00', 'nothing after the last final day');
@@ -81,6 +92,10 @@ is(sql($published), $metrics, 'also after a rollup');
 sql(q{CALL slm_feedback.rebuild('2026-01-01', '2026-03-31')});
 is(sql($reports), $daily, 'a rebuild recomputes the days without texts to the same, and leaves the others');
 is(purge_at('2026-03-15 00:20:00'), 'done 0', 'a second run has nothing to do');
+is(notice_at('2026-03-15 00:20:00'), 'What is old enough was removed earlier.', 'and says so');
+sql(q{INSERT INTO slm_feedback.rollup_queue VALUES ('2026-02-20')});
+like(notice_at('2026-03-15 00:20:00'), qr/^Only days before those marked for a rollup are purged, and 2026-02-20 is marked/, 'or that a day is marked');
+sql(q{DELETE FROM slm_feedback.rollup_queue});
 
 # --- late writes to frozen days ---------------------------------------------------------------------------
 sql(q{SELECT slm_feedback.record_query('late', request_id => 'late', created_at => '2026-01-20 12:00+00')});
