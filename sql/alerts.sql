@@ -9,8 +9,8 @@ CREATE TABLE slm_feedback.alert_rules (
     ends text NOT NULL CHECK (ends IN ('today', 'yesterday')),
     min_sample bigint NOT NULL CHECK (min_sample >= 0),
     no_data text NOT NULL CHECK (no_data IN ('keep', 'open', 'close')),
-    model text COLLATE "C",
-    prompt_version text COLLATE "C",
+    model text COLLATE "C" CHECK (octet_length(model) <= 255),
+    prompt_version text COLLATE "C" CHECK (octet_length(prompt_version) <= 255),
     enabled boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE slm_feedback.alert_rules IS 'Rules on measures of the reports. Written by set_alert_rule() and drop_alert_rule().';
@@ -59,17 +59,21 @@ COMMENT ON COLUMN slm_feedback.alerts.sample IS 'The number of observations behi
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.alerts', '');
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.alerts_alert_id_seq', '');
 
-CREATE FUNCTION slm_feedback.alert_metrics() RETURNS TABLE (metric text, of_feedback boolean)
+CREATE FUNCTION slm_feedback.alert_metrics() RETURNS TABLE (
+    metric text, of_feedback boolean, least_value double precision, greatest_value double precision
+)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT a.attname::text, a.attname ~ '^(positive|negative|neutral|avg_rating)'
+    SELECT a.attname::text, a.attname ~ '^(positive|negative|neutral|avg_rating)',
+           CASE WHEN a.attname = 'avg_rating' THEN 1 ELSE 0 END,
+           CASE WHEN a.attname = 'avg_rating' THEN 5 WHEN a.attname ~ '^positive_ratio|_rate$' THEN 1 END
     FROM pg_proc p, LATERAL unnest(p.proargnames, p.proallargtypes, p.proargmodes) AS a (attname, type, mode)
     WHERE p.oid = 'slm_feedback.report_models(date, date, boolean)'::regprocedure
       AND a.mode = 't' AND a.type IN ('bigint'::regtype, 'double precision'::regtype, 'numeric'::regtype)
     ORDER BY 1;
 END;
 COMMENT ON FUNCTION slm_feedback.alert_metrics() IS
-'The measures that an alert rule can name: the numbers of report_models(); of_feedback: its sample is the opinions, not the queries.';
+'The measures that an alert rule can name: the numbers of report_models(); of_feedback: its sample is the opinions, not the queries; least_value and greatest_value: the range of the measure (null: no limit).';
 
 -- One measure over a range of days. A model that was not used has no data.
 CREATE FUNCTION slm_feedback.measure(
@@ -96,6 +100,7 @@ END;
 COMMENT ON FUNCTION slm_feedback.measure(text, date, date, text, text) IS
 'The value of a measure of the reports over a range of days, and the number of observations behind it.';
 
+-- Names and versions of at most 255 bytes keep the payload below the 8,000 bytes of NOTIFY.
 CREATE FUNCTION slm_feedback.notify_alert(alert slm_feedback.alerts, rule slm_feedback.alert_rules) RETURNS void
     LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -107,7 +112,7 @@ BEGIN ATOMIC
         'model', rule.model, 'prompt_version', rule.prompt_version)::text);
 END;
 COMMENT ON FUNCTION slm_feedback.notify_alert(slm_feedback.alerts, slm_feedback.alert_rules) IS
-'Tells the listeners of channel slm_feedback_alert that an alert was opened or closed.';
+'Tells the listeners of channel slm_feedback_alert that an alert was opened or closed. Any role can send on any channel: a listener looks the alert_id up in report_alerts().';
 
 CREATE FUNCTION slm_feedback.close_alert(rule slm_feedback.alert_rules, why text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -226,6 +231,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     clear double precision := coalesce(clear_threshold, threshold);
+    least_value double precision;
+    greatest_value double precision;
     rule slm_feedback.alert_rules;
     old slm_feedback.alert_rules;
 BEGIN
@@ -237,11 +244,29 @@ BEGIN
             slm_feedback.check_choice('condition', condition, ARRAY['above', 'below', 'rises', 'falls']),
             slm_feedback.check_choice('ends', ends, ARRAY['today', 'yesterday']),
             slm_feedback.check_choice('no_data', no_data, ARRAY['keep', 'open', 'close']);
-    IF octet_length(rule_name) NOT BETWEEN 1 AND 255 OR days NOT BETWEEN 1 AND 366 OR min_sample < 0
+    IF octet_length(rule_name) NOT BETWEEN 1 AND 255 OR octet_length(model) > 255 OR octet_length(prompt_version) > 255
+       OR days NOT BETWEEN 1 AND 366 OR min_sample < 0
        OR threshold IN ('NaN', 'Infinity', '-Infinity') OR clear IN ('NaN', 'Infinity', '-Infinity') THEN
         RAISE EXCEPTION 'a value of rule "%" is out of range', left(rule_name, 255)
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'rule_name has 1 to 255 bytes, days lies between 1 and 366, min_sample is not negative, thresholds are finite.';
+                  DETAIL = 'rule_name has 1 to 255 bytes, model and prompt_version have at most 255, days lies between 1 and 366, min_sample is not negative, thresholds are finite.';
+    END IF;
+    SELECT m.least_value, m.greatest_value INTO least_value, greatest_value
+    FROM slm_feedback.alert_metrics() m WHERE m.metric = set_alert_rule.metric;
+    IF condition IN ('above', 'below') AND
+       (threshold NOT BETWEEN least_value AND coalesce(greatest_value, threshold)
+        OR clear NOT BETWEEN least_value AND coalesce(greatest_value, clear)
+        OR threshold = CASE condition WHEN 'above' THEN greatest_value ELSE least_value END) THEN
+        RAISE EXCEPTION 'a threshold of rule "%" is outside of what metric "%" can pass', rule_name, metric
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = CASE WHEN greatest_value IS NULL THEN format('Its values start at %s.', least_value)
+                                ELSE format('Its values lie between %s and %s.', least_value, greatest_value) END,
+                  HINT = CASE greatest_value WHEN 1 THEN 'It is a share: write 70% as 0.7.' ELSE
+                              'An alert opens only when a value is beyond the threshold.' END;
+    END IF;
+    IF condition = 'falls' AND threshold >= 1 THEN
+        RAISE EXCEPTION 'no metric falls by more than all of its value'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'The threshold is a part of the value before: 0.2 means by 20%.';
     END IF;
     IF condition IN ('rises', 'falls') AND (threshold <= 0 OR clear < 0) THEN
         RAISE EXCEPTION 'the threshold of a change must be positive'
@@ -272,11 +297,15 @@ BEGIN
     IF old IS DISTINCT FROM rule AND old.rule_name IS NOT NULL THEN
         PERFORM slm_feedback.close_alert(old, CASE WHEN enabled THEN 'rule changed' ELSE 'rule disabled' END);
     END IF;
+    -- Under the lock: a run of the job that does not see the rule has started earlier.
+    IF enabled AND old IS DISTINCT FROM rule THEN
+        PERFORM slm_feedback.request_job('alerts');
+    END IF;
     RETURN rule;
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.set_alert_rule IS
-'Adds an alert rule, or replaces the one of the same name (whose open alert is closed). metric: a number of report_models(). condition: above or below threshold, or rises or falls by more than threshold (0.2 = 20%) against the days before. The alert closes at clear_threshold (default: threshold). The measure covers so many days that end today or yesterday. min_sample: with fewer observations (opinions for measures of feedback, queries for others) there is no data; no_data says whether that keeps, opens or closes the alert. Evaluated after each rollup. Errors: 22023 unknown or unfitting value, 22004 missing one.';
+'Adds an alert rule, or replaces the one of the same name (whose open alert is closed). metric: a number of report_models(). condition: above or below threshold, or rises or falls by more than threshold (0.2 = 20%) against the days before. The alert closes at clear_threshold (default: threshold). The measure covers so many days that end today or yesterday. min_sample: with fewer observations (opinions for measures of feedback, queries for others) there is no data; no_data says whether that keeps, opens or closes the alert. Evaluated by the next run of the jobs (the worker''s comes at once), then after each rollup. Errors: 22023 unknown or unfitting value, 22004 missing one.';
 
 CREATE FUNCTION slm_feedback.drop_alert_rule(rule_name text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -297,6 +326,7 @@ COMMENT ON FUNCTION slm_feedback.drop_alert_rule(text) IS
 'Removes an alert rule and closes its open alert; its alerts stay in the log. False if there is no such rule.';
 
 CREATE FUNCTION slm_feedback.report_alerts(open_only boolean DEFAULT true) RETURNS TABLE (
+    alert_id bigint,
     rule_name text,
     metric text,
     condition text,
@@ -314,7 +344,7 @@ CREATE FUNCTION slm_feedback.report_alerts(open_only boolean DEFAULT true) RETUR
 )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT a.rule_name, r.metric, r.condition, r.threshold, r.model, r.prompt_version, a.opened_at, a.closed_at,
+    SELECT a.alert_id, a.rule_name, r.metric, r.condition, r.threshold, r.model, r.prompt_version, a.opened_at, a.closed_at,
            a.reason, a.closed_reason, a.value, a.worst_value, a.last_value, a.sample
     FROM slm_feedback.alerts a LEFT JOIN slm_feedback.alert_rules r ON r.rule_name = a.rule_name
     WHERE a.closed_at IS NULL OR NOT open_only

@@ -24,13 +24,15 @@ CREATE TABLE slm_feedback.job_settings (
     job text COLLATE "C" PRIMARY KEY,
     enabled boolean,
     nightly_at time,
-    every interval CHECK (every > '0')
+    every interval CHECK (every > '0'),
+    requested_at timestamptz
 );
-COMMENT ON TABLE slm_feedback.job_settings IS 'Jobs whose schedule was changed by set_job(); view jobs shows all.';
+COMMENT ON TABLE slm_feedback.job_settings IS 'Jobs whose schedule was changed by set_job(), or that were asked for; view jobs shows all.';
 COMMENT ON COLUMN slm_feedback.job_settings.job IS 'The job.';
 COMMENT ON COLUMN slm_feedback.job_settings.enabled IS 'Whether the job runs; null as by default.';
 COMMENT ON COLUMN slm_feedback.job_settings.nightly_at IS 'When a nightly job runs, in the configured time zone; null as slm_feedback.nightly_time says.';
 COMMENT ON COLUMN slm_feedback.job_settings.every IS 'How often the refresh runs; null as slm_feedback.refresh_interval says.';
+COMMENT ON COLUMN slm_feedback.job_settings.requested_at IS 'When a run was last asked for beside the schedule, as set_alert_rule() does; a run that started later has served it.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.job_settings', '');
 CREATE TRIGGER wake_worker AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON slm_feedback.job_settings
     FOR EACH STATEMENT EXECUTE FUNCTION slm_feedback.wake_worker();
@@ -72,7 +74,8 @@ SELECT d.position, d.lock_number, d.job, d.description, d.command, d.kind,
            ELSE 'after each rollup'
        END AS schedule,
        CASE WHEN d.kind = 'nightly' THEN coalesce(s.nightly_at, slm_feedback.nightly_time()) END AS nightly_at,
-       CASE WHEN d.kind = 'every' THEN coalesce(s.every, slm_feedback.refresh_interval()) END AS every
+       CASE WHEN d.kind = 'every' THEN coalesce(s.every, slm_feedback.refresh_interval()) END AS every,
+       s.requested_at
 FROM (VALUES
     (1, 1, 'rollup', 'nightly', 'rollup', 'Recompute every marked day and the days since the last final one'),
     (2, 1, 'refresh', 'every', 'rollup', 'The same during the day, for the open day'),
@@ -95,6 +98,7 @@ COMMENT ON COLUMN slm_feedback.jobs.enabled IS 'Whether it runs.';
 COMMENT ON COLUMN slm_feedback.jobs.schedule IS 'When it runs, in words.';
 COMMENT ON COLUMN slm_feedback.jobs.nightly_at IS 'The time of day of a nightly job, in the configured time zone; null for others.';
 COMMENT ON COLUMN slm_feedback.jobs.every IS 'How often a job of kind every runs; null for others and for one that is switched off.';
+COMMENT ON COLUMN slm_feedback.jobs.requested_at IS 'When a run was last asked for beside the schedule; null if never.';
 
 CREATE FUNCTION slm_feedback.check_job(job text) RETURNS text
     LANGUAGE sql STABLE
@@ -155,8 +159,18 @@ END;
 COMMENT ON FUNCTION slm_feedback.night_of(date, time) IS
 'The instant of a local time on a day: a time that the clock skips is as much later, one that comes twice is the second.';
 
+-- Takes effect, and wakes the worker, at commit.
+CREATE FUNCTION slm_feedback.request_job(job text) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO slm_feedback.job_settings AS s (job, requested_at) VALUES (request_job.job, slm_feedback.clock())
+    ON CONFLICT (job) DO UPDATE SET requested_at = excluded.requested_at;
+END;
+COMMENT ON FUNCTION slm_feedback.request_job(text) IS
+'Makes a job due at once, beside its schedule, unless it is off. Called by set_alert_rule().';
+
 -- When each job runs next. A nightly job is due from its time until it has been done since; so a night when
--- the server was down is made up. After failures it waits 1, 2, 4, ... up to 60 minutes; the first
+-- the server was down is made up. A job that was asked for is due from then on. After failures it waits 1, 2, 4, ... up to 60 minutes; the first
 -- interruption is not held against it. A run that is still "running" here died, or holds the job's lock.
 CREATE FUNCTION slm_feedback.job_schedule() RETURNS TABLE (
     "position" integer, lock_number integer, job text, command text, enabled boolean, schedule text,
@@ -179,7 +193,7 @@ BEGIN ATOMIC
         LEFT JOIN LATERAL (SELECT r.* FROM slm_feedback.job_runs r
                            WHERE r.job = j.job ORDER BY r.run_id DESC LIMIT 1) last ON true
     ), planned AS (
-        SELECT h.*, CASE h.kind
+        SELECT h.*, least(CASE WHEN h.requested_at > coalesce(h.done_at, '-infinity') THEN h.requested_at END, CASE h.kind
             WHEN 'every' THEN coalesce((SELECT r.started_at + h.every FROM rolled_up u JOIN slm_feedback.job_runs r ON r.run_id = u.run_id),
                                        slm_feedback.clock())
             WHEN 'nightly' THEN
@@ -190,7 +204,7 @@ BEGIN ATOMIC
                                       slm_feedback.night_of(t.day + CASE WHEN p.past THEN 1 ELSE 0 END, h.nightly_at) AS following) n)
             ELSE (SELECT r.ended_at FROM rolled_up u JOIN slm_feedback.job_runs r ON r.run_id = u.run_id
                   WHERE u.run_id > coalesce(h.done_id, 0))
-        END AS due
+        END) AS due
         FROM history h
     )
     SELECT p.position, p.lock_number, p.job, p.command, p.enabled, p.schedule,
@@ -249,5 +263,6 @@ END;
 COMMENT ON FUNCTION slm_feedback.report_jobs() IS
 'Every job at a glance: status (running, done, failed, interrupted, never run), the last run and its rows, when it was last done, next_run (null: off, or waiting for a rollup), lag (how long it has been due; null if it is not), failures since it was last done, and the last error that the log still holds.';
 
--- The worker hears of this database when CREATE EXTENSION commits.
+-- Inserts no row. The statement trigger wake_worker fires all the same, and so the worker hears of this database
+-- when CREATE EXTENSION commits.
 INSERT INTO slm_feedback.job_settings (job) SELECT 'none' WHERE false;

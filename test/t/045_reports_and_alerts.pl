@@ -177,9 +177,21 @@ traffic('2026-08-07', 20, 20, 16);
 is(alerts_on('2026-08-07'), 'satisfied closed recovered 0.800', 'it closes at the clear_threshold');
 traffic('2026-08-08', 20, 20, 15);
 is(alerts_on('2026-08-08'), '', 'and 0.75 does not open it again');
-delivered(qr/^== slm_feedback_alert\n\{.*"rule": "satisfied".*\}\n== slm_feedback_alert\n/m, 'the listener delivered both changes');
-delivered(qr/"state": "open"/, 'opened');
-delivered(qr/"state": "closed"/, 'closed');
+delivered(qr/^== slm_feedback_alert\n\{.*"state": "open".*\}\n== slm_feedback_alert\n\{.*"state": "closed".*\}/m, 'the listener delivered both changes');
+
+# Anybody can send on the channels: the listener hands on what the tables say, once.
+sql('CREATE ROLE forger LOGIN');
+my $forge = sub { $node->safe_psql('postgres', "SELECT pg_notify(v.channel, v.payload) FROM (VALUES $_[0]) AS v (channel, payload)", extra_params => [ '-U', 'forger' ]) };
+my $delivered = slurp_file("$directory/delivered");
+my $closed = sql('SELECT max(alert_id) FROM slm_feedback.alerts');
+$forge->(qq{('slm_feedback_alert', '{"alert_id": $closed, "state": "closed", "rule": "forged"}'), ('slm_feedback_alert', '{"alert_id": 999999, "state": "open"}'),
+	('slm_feedback_alert', '{"alert_id": {}, "state": []}'), ('slm_feedback_alert', 'no JSON'), ('slm_feedback_alert', '[]'), ('slm_feedback_report', 'null'),
+	('slm_feedback_report', '{"period": "week", "first_day": "1999-01-04", "last_day": "1999-01-10"}'), ('slm_feedback_report', '{"period": 1, "first_day": "x", "last_day": ""}')});
+rule(q{'heartbeat', 'total_queries', 'above', 1});
+at('2026-08-08 13:00:00', q{CALL slm_feedback.run_jobs('alerts')});
+delivered(qr/"rule_name": "heartbeat"/, 'after forged notifications it still listens');
+like(slurp_file("$directory/delivered"), qr/\A\Q$delivered\E\n?== slm_feedback_alert\n[^\n]*heartbeat[^\n]*\n\z/, 'and has handed on none of them');
+sql(q{SELECT slm_feedback.drop_alert_rule('heartbeat')});
 is(sql(q{SELECT slm_feedback.drop_alert_rule('satisfied'), slm_feedback.drop_alert_rule('satisfied')}), 't|f', 'a rule is dropped once');
 
 # Change against the period before, for one model.
@@ -210,16 +222,57 @@ foreach ([ q{'a', 'x', 'above', 1}, 'metric "x" is not known' ], [ q{'a', 'total
 	[ q{'a', 'total_queries', 'above', 1, 2}, 'wrong side' ], [ q{'a', 'total_queries', 'below', 2, 1}, 'wrong side' ],
 	[ q{'a', 'total_queries', 'falls', -0.5}, 'must be positive' ], [ q{'a', 'total_queries', 'above', 'NaN'}, 'out of range' ],
 	[ q{'a', 'total_queries', 'above', 1, days => 0}, 'out of range' ], [ q{'a', 'total_queries', 'above', 1, prompt_version => 'v'}, 'needs a model' ],
-	[ q{'', 'total_queries', 'above', 1}, 'out of range' ])
+	[ q{'', 'total_queries', 'above', 1}, 'out of range' ],
+	[ q{'a', 'total_queries', 'above', 1, model => repeat('m', 9000)}, 'out of range' ],
+	[ q{'a', 'total_queries', 'above', 1, model => 'm', prompt_version => repeat('v', 256)}, 'out of range' ],
+	(map { [ "'a', $_", 'outside of what metric' ] } "'positive_ratio', 'below', 70", "'positive_ratio_high', 'above', 1", "'feedback_rate', 'above', -0.1",
+		"'feedback_rate', 'below', 0.5, 1.1", "'avg_rating', 'below', 1", "'avg_rating', 'above', 5", "'avg_rating', 'above', 0.9", "'total_queries', 'below', 0",
+		"'cost_usd', 'above', -1"),
+	[ q{'a', 'total_queries', 'falls', 1}, 'no metric falls by more' ])
 {
 	my $stderr;
 	$node->psql('postgres', "\\set VERBOSITY verbose\nSELECT slm_feedback.set_alert_rule($_->[0])", stderr => \$stderr);
 	like($stderr, qr/22023: .*$_->[1]/, "set_alert_rule($_->[0]) is refused");
 }
-# Every metric that can be named can be evaluated.
+foreach (q{'positive_ratio', 'above', 0}, q{'positive_ratio', 'below', 1}, q{'avg_rating', 'above', 1, 1}, q{'avg_rating', 'below', 4.5, 5}, q{'cost_usd', 'above', 1e9}, q{'total_queries', 'falls', 0.99},
+	q{'total_queries', 'rises', 9})
+{
+	is($node->psql('postgres', "SELECT slm_feedback.set_alert_rule('a', $_)"), 0, "$_ is accepted");
+}
+sql(q{SELECT slm_feedback.drop_alert_rule('a')});
+
+# Every metric that can be named can be evaluated, and lies in its range.
 is(sql(q{SELECT count(*) > 15, count(*) = count(r.rule_name) FROM slm_feedback.alert_metrics() m
-	LEFT JOIN LATERAL slm_feedback.set_alert_rule('all ' || m.metric, m.metric, 'above', -1, model => CASE WHEN m.of_feedback THEN 'm' END) r ON true}), 't|t', 'a rule on every metric');
+	LEFT JOIN LATERAL slm_feedback.set_alert_rule('all ' || m.metric, m.metric, 'above', m.least_value, model => CASE WHEN m.of_feedback THEN 'm' END) r ON true}), 't|t', 'a rule on every metric');
+sql(q{UPDATE slm_feedback.alert_rules SET threshold = -1, clear_threshold = -1});
 is(at('2026-08-08 12:00:00', q{SELECT slm_feedback.evaluate_alerts() = count(*) FROM slm_feedback.alert_rules WHERE metric <> 'avg_rating' AND enabled}), 't', 'each has a value');
+is(sql(q{SELECT count(*) FROM slm_feedback.alert_metrics() m, slm_feedback.report_models('2026-01-01', '2026-12-31') r,
+	LATERAL (SELECT (to_jsonb(r) ->> m.metric)::double precision) AS v (value) WHERE v.value NOT BETWEEN m.least_value AND coalesce(m.greatest_value, v.value)}),
+	'0', 'no measure is outside of its range');
+sql(q{SELECT slm_feedback.drop_alert_rule(rule_name) FROM slm_feedback.alert_rules});
+
+# The longest names, all of characters that JSON escapes, fit into a notification.
+my $long = q{repeat(E'\\x01', 255)};
+sql(qq{SELECT slm_feedback.record_query('q', model => $long, prompt_version => $long, created_at => '2026-11-02 12:00+00')});
+rule(qq{$long, 'total_queries', 'above', 0, model => $long, prompt_version => $long});
+is(at('2026-11-02 13:00:00', q{SELECT slm_feedback.evaluate_alerts()}), '1', 'an alert with the longest names');
+sql(qq{SELECT slm_feedback.drop_alert_rule($long)});
+is($node->psql('postgres', q{INSERT INTO slm_feedback.alert_rules VALUES ('a', 'total_queries', 'above', 1, 1, 1, 'today', 0, 'keep', repeat('m', 9000), NULL, true)}), 3,
+	'the table takes no longer ones either');
+
+# --- a new rule is evaluated at once ----------------------------------------------------------------------
+
+traffic('2026-11-10', 30, 0, 0, 'p');
+sql('DELETE FROM slm_feedback.job_runs; DELETE FROM slm_feedback.job_settings');
+at('2026-11-10 12:00:00', 'CALL slm_feedback.run_jobs()');
+is(at('2026-11-10 12:01:00', q{SELECT next_run IS NULL FROM slm_feedback.report_jobs() WHERE job = 'alerts'}), 't', 'without a rollup alerts are not due');
+at('2026-11-10 12:02:00', q{SELECT slm_feedback.set_alert_rule('traffic', 'total_queries', 'above', 20)});
+is(at('2026-11-10 12:03:00', q{SELECT next_run FROM slm_feedback.report_jobs() WHERE job = 'alerts'}), '2026-11-10 12:02:00+00', 'after set_alert_rule() they are');
+at('2026-11-10 12:03:00', 'CALL slm_feedback.run_jobs()');
+is(sql('SELECT rule_name, value FROM slm_feedback.report_alerts()'), 'traffic|30', 'run_jobs() evaluates the new rule');
+is(at('2026-11-10 12:04:00', q{SELECT next_run IS NULL FROM slm_feedback.report_jobs() WHERE job = 'alerts'}), 't', 'once');
+at('2026-11-10 12:05:00', q{SELECT slm_feedback.set_alert_rule('traffic', 'total_queries', 'above', 20)});
+is(at('2026-11-10 12:06:00', q{SELECT next_run IS NULL FROM slm_feedback.report_jobs() WHERE job = 'alerts'}), 't', 'a rule set to what it is asks for nothing');
 
 $listener->kill_kill;
 $node->stop;
