@@ -222,7 +222,7 @@ COMMENT ON FUNCTION slm_feedback.job_schedule() IS
 CREATE PROCEDURE slm_feedback.run_jobs(job text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_run_jobs_call';
 COMMENT ON PROCEDURE slm_feedback.run_jobs(text) IS
-'Runs every job that is due, or one job now. For pg_cron and the like: call it as often as you like, beside the worker too; no job runs twice at once. A job that fails raises a warning and is tried again later. Errors: 25001 inside a transaction block, 22023 unknown job.';
+'Runs every job that is due, or one job now. For pg_cron and the like: call it as often as you like, beside the worker too; no job runs twice at once. A job that fails raises a warning and is tried again later. Errors: 25001 inside a transaction block, 25006 on a standby or in a read-only session, 22023 unknown job.';
 
 CREATE FUNCTION slm_feedback.report_jobs() RETURNS TABLE (
     job text,

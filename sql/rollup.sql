@@ -1,12 +1,12 @@
 CREATE PROCEDURE slm_feedback.rollup()
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_rollup';
 COMMENT ON PROCEDURE slm_feedback.rollup() IS
-'Recomputes daily_metrics for every day that is marked or not yet final, a transaction a day. Safe at any time and from several places: a second call waits for the first. Errors: 25001 inside a transaction block.';
+'Recomputes daily_metrics for every day that is marked or not yet final, a transaction a day. Safe at any time and from several places: a second call waits for the first. Errors: 25001 inside a transaction block, 25006 on a standby or in a read-only session.';
 
 CREATE PROCEDURE slm_feedback.rebuild(from_date date, to_date date)
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_rebuild';
 COMMENT ON PROCEDURE slm_feedback.rebuild(date, date) IS
-'Recomputes the days from_date to to_date (both included) from the raw rows, whatever is stored, and then all that rollup() would. Days frozen by retention stay as they are. Errors: 25001 inside a transaction block, 22004 a missing date, 22023 from_date after to_date.';
+'Recomputes the days from_date to to_date (both included) from the raw rows, whatever is stored, and then all that rollup() would. Days frozen by retention stay as they are. Errors: 25001 inside a transaction block, 25006 on a standby or in a read-only session, 22004 a missing date, 22023 from_date after to_date.';
 
 CREATE FUNCTION slm_feedback.max_staleness() RETURNS interval
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_max_staleness';

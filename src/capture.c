@@ -194,8 +194,8 @@ slm_find_and_share_query(Datum request_id, TimestampTz *created_at)
 }
 
 /*
- * The same for a capture function, which has taken its lock on queries
- * (slm_settings_for_write): without an executor run where that is possible.
+ * The same, without an executor run where that is possible.  The caller holds a
+ * lock on queries (slm_settings_for_write) that lets it lock rows.
  */
 bool
 slm_share_query(Datum request_id, TimestampTz *created_at)

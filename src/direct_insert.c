@@ -18,9 +18,35 @@
  * executor resolves conflicts at every isolation level).
  *
  * What replaces the foreign key's trigger: slm_lock_query() finds the parent
- * with the same snapshot and takes the same lock as the trigger would, before
- * the insert instead of after it.  Nobody can delete the parent, or change its
- * key, between that and our end.
+ * and locks it before the insert, as slm_find_and_share_query() does by the
+ * executor.  (The trigger locks after the insert, too late for created_at,
+ * which is copied from the parent.)  From then until our end nobody can delete
+ * the parent or change its key.  The lock is taken as ExecLockRows() takes it,
+ * and each result means the same:
+ *
+ *	                 RI trigger, ExecLockRows()      slm_lock_query()
+ *	snapshot         the transaction's, a new one under READ COMMITTED: both.
+ *	                 The trigger's crosscheck snapshot is for partitioned
+ *	                 parents only, which is_as_we_made_it() refuses
+ *	command id       after what the statement wrote: both
+ *	lock, wait       KEY SHARE, block: both
+ *	LOCK_UPDATE_IN_PROGRESS (hold newer versions of the row, too)
+ *	                 always                          always
+ *	FIND_LAST_VERSION (go on to the newest one if the key is changing)
+ *	                 READ COMMITTED                  READ COMMITTED
+ *	TM_Ok            locked                          QUERY_LOCKED
+ *	TM_Ok, traversed qual again on the new version   key compared again:
+ *	                                                 LOCKED or UNKNOWN
+ *	TM_Updated       40001 (not in READ COMMITTED)   QUERY_UNSURE: plan, 40001
+ *	TM_Deleted       no row; else 40001              UNKNOWN; else UNSURE
+ *	TM_SelfModified  no row                          QUERY_UNSURE
+ *	TM_Invisible     internal error                  QUERY_UNSURE
+ *	TM_WouldBlock    not without NOWAIT, SKIP LOCKED QUERY_UNSURE
+ *
+ * "Else" is REPEATABLE READ and SERIALIZABLE, where the executor, asked with
+ * the same snapshot, meets the same result and raises the error.  Predicate
+ * locks for SERIALIZABLE are taken by the index scan, the table and the insert
+ * themselves.  test/locks compares both ways over all orders of events.
  *
  * Everything kept is of plain memory: expressions, index descriptions and a
  * virtual slot with a row description of its own.  Relations, buffers and
@@ -37,7 +63,9 @@
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -45,6 +73,7 @@
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -58,10 +87,17 @@
 #include "direct_insert.h"
 #include "settings.h"
 
+typedef struct DirectColumn
+{
+	const char *name;
+	Oid type;
+} DirectColumn;
+
 struct DirectTable
 {
 	const char *name;
-	int natts;				 /* columns that the extension knows */
+	const DirectColumn *columns; /* all columns, in their order */
+	int natts;
 	int nkeys;				 /* so many of the first columns are the key */
 	const char *foreign_key; /* the one whose check slm_lock_query() does */
 
@@ -81,10 +117,40 @@ struct DirectTable
 	ExprState **checks;
 };
 
+static const DirectColumn queries_columns[Natts_queries] = {
+	{"request_id", TEXTOID},
+	{"query_text", TEXTOID},
+	{"response_text", TEXTOID},
+	{"created_at", TIMESTAMPTZOID},
+	{"user_id", TEXTOID},
+	{"session_id", TEXTOID},
+	{"response_time_ms", INT4OID},
+	{"sources_used", JSONBOID},
+	{"model", TEXTOID},
+	{"prompt_version", TEXTOID},
+	{"input_tokens", INT4OID},
+	{"output_tokens", INT4OID},
+	{"cost_usd", NUMERICOID},
+	{"error", TEXTOID},
+	{"tags", JSONBOID},
+	{"metadata", JSONBOID},
+	{"question_hash", INT8OID},
+};
+
+static const DirectColumn feedback_columns[Natts_feedback] = {
+	{"request_id", TEXTOID},		{"user_id", TEXTOID},
+	{"is_helpful", BOOLOID},		{"rating", INT2OID},
+	{"comment", TEXTOID},			{"created_at", TIMESTAMPTZOID},
+	{"updated_at", TIMESTAMPTZOID}, {"query_created_at", TIMESTAMPTZOID},
+	{"sentiment", INT2OID},
+};
+
 static DirectTable queries = {.name = "queries",
+							  .columns = queries_columns,
 							  .natts = Natts_queries,
 							  .nkeys = 1};
 static DirectTable feedback = {.name = "feedback",
+							   .columns = feedback_columns,
 							   .natts = Natts_feedback,
 							   .nkeys = 2,
 							   .foreign_key = "feedback_request_id_fkey"};
@@ -137,7 +203,8 @@ has_our_triggers_only(DirectTable *table, Relation rel)
 								   : NULL;
 
 			if (table->foreign_key == NULL || constraint == NULL ||
-				strcmp(constraint, table->foreign_key) != 0)
+				strcmp(constraint, table->foreign_key) != 0 ||
+				trigger->tgconstrrelid != slm_settings()->queries_relid)
 				return false;
 		}
 		else if (strcmp(trigger->tgname, "guard") != 0)
@@ -146,30 +213,48 @@ has_our_triggers_only(DirectTable *table, Relation rel)
 	return true;
 }
 
+/* Are the columns those that the capture functions fill, in their order? */
+static bool
+has_our_columns_only(DirectTable *table, TupleDesc desc)
+{
+	if (desc->natts != table->natts)
+		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->attisdropped ||
+			strcmp(NameStr(column->attname), table->columns[i].name) != 0 ||
+			column->atttypid != table->columns[i].type ||
+			column->atttypmod != -1)
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_as_we_made_it(DirectTable *table, Relation rel)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-
-	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		rel->rd_rel->relispartition || rel->rd_rel->relhassubclass ||
-		rel->rd_rel->relrowsecurity || rel->rd_rules != NULL ||
-		desc->natts != table->natts)
-		return false;
-	for (int i = 0; i < desc->natts; i++)
-		if (TupleDescAttr(desc, i)->attisdropped)
-			return false;
-	return has_our_triggers_only(table, rel);
+	return rel->rd_rel->relkind == RELKIND_RELATION &&
+		   !rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass &&
+		   !rel->rd_rel->relrowsecurity && rel->rd_rules == NULL &&
+		   has_our_columns_only(table, RelationGetDescr(rel)) &&
+		   has_our_triggers_only(table, rel);
 }
 
-/* Is this index on the columns that identify a row, in their order? */
+/*
+ * Is this index on the columns that identify a row, in their order, and can
+ * slm_lock_query() search it?
+ */
 static bool
-has_key_columns(DirectTable *table, IndexInfo *info)
+has_key_columns(DirectTable *table, Relation index, IndexInfo *info)
 {
 	if (info->ii_NumIndexKeyAttrs != table->nkeys)
 		return false;
 	for (int i = 0; i < table->nkeys; i++)
-		if (info->ii_IndexAttrNumbers[i] != i + 1)
+		if (info->ii_IndexAttrNumbers[i] != i + 1 ||
+			index->rd_indcollation[i] != C_COLLATION_OID ||
+			index->rd_opfamily[i] != TEXT_BTREE_FAM_OID)
 			return false;
 	return true;
 }
@@ -195,7 +280,8 @@ keep_indexes(DirectTable *table, Relation rel)
 					 info->ii_ExclusionOps == NULL;
 
 		if (plain && info->ii_Unique && index->rd_index->indimmediate &&
-			index->rd_index->indisvalid && has_key_columns(table, info) &&
+			index->rd_index->indisvalid &&
+			has_key_columns(table, index, info) &&
 			!OidIsValid(table->key_index))
 		{
 			BuildSpeculativeIndexInfo(index, info);
@@ -281,7 +367,8 @@ direct_table(DirectTable *table, Oid relid)
 
 /*
  * The table queries or feedback if rows can be inserted directly, or NULL.
- * The caller holds RowExclusiveLock on queries (slm_settings_for_write).
+ * The caller that inserts holds RowExclusiveLock on queries
+ * (slm_settings_for_write).
  */
 DirectTable *
 slm_direct_queries(void)
@@ -386,9 +473,49 @@ slm_direct_insert(DirectTable *table)
 	return !taken;
 }
 
+/* Is this version of a query still the one with the request id? */
+static bool
+has_request_id(TupleTableSlot *slot, Datum request_id)
+{
+	bool isnull;
+	Datum id = slot_getattr(slot, Anum_queries_request_id, &isnull);
+
+	return !isnull &&
+		   DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, id,
+												request_id));
+}
+
+/* Lock the version of a query that is in the slot: see the file's head. */
+static QueryLock
+lock_version(Relation rel, Snapshot snapshot, TupleTableSlot *slot,
+			 Datum request_id)
+{
+	bool newest_wins = !IsolationUsesXactSnapshot();
+	uint8 flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData found;
+
+	if (newest_wins)
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(rel, &tid, snapshot, slot,
+							 GetCurrentCommandId(true), LockTupleKeyShare,
+							 LockWaitBlock, flags, &found))
+	{
+		case TM_Ok:
+			if (found.traversed && !has_request_id(slot, request_id))
+				return QUERY_UNKNOWN;
+			return QUERY_LOCKED;
+		case TM_Deleted:
+			return newest_wins ? QUERY_UNKNOWN : QUERY_UNSURE;
+		default:
+			return QUERY_UNSURE;
+	}
+}
+
 /*
  * Find a query by its request id and lock it FOR KEY SHARE until the end of
- * the transaction, as the foreign key's check does.  Sets *created_at.
+ * the transaction.  Sets *created_at.  The caller holds RowShareLock or
+ * RowExclusiveLock on queries.
  */
 QueryLock
 slm_lock_query(Datum request_id, TimestampTz *created_at)
@@ -401,6 +528,7 @@ slm_lock_query(Datum request_id, TimestampTz *created_at)
 	Snapshot snapshot;
 	IndexScanDesc scan;
 	ScanKeyData key;
+	bool isnull;
 
 	if (table == NULL)
 		return QUERY_UNSURE;
@@ -416,19 +544,10 @@ slm_lock_query(Datum request_id, TimestampTz *created_at)
 	scan = SLM_INDEX_BEGINSCAN(rel, index, snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		TM_FailureData failure;
-		bool isnull;
-
+		result = lock_version(rel, snapshot, slot, request_id);
+	if (result == QUERY_LOCKED)
 		*created_at = DatumGetTimestampTz(
 			slot_getattr(slot, Anum_queries_created_at, &isnull));
-		/* Anything but a plain lock is the executor's to resolve. */
-		result = table_tuple_lock(rel, &slot->tts_tid, snapshot, slot,
-								  GetCurrentCommandId(false), LockTupleKeyShare,
-								  LockWaitBlock, 0, &failure) == TM_Ok
-					 ? QUERY_LOCKED
-					 : QUERY_UNSURE;
-	}
 	index_endscan(scan);
 	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(slot);

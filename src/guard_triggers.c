@@ -22,6 +22,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -279,6 +280,20 @@ slm_guard_queries(PG_FUNCTION_ARGS)
 		as_stored(trigger, row, query_texts, lengthof(query_texts)));
 }
 
+/*
+ * The query that a written opinion belongs to.  A new row's is locked now: the
+ * foreign key locks it at the end of the statement, when it may be another one
+ * of the same id.
+ */
+static bool
+find_parent(TriggerData *trigger, Datum request_id, TimestampTz *created_at)
+{
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		return slm_find_query(request_id, created_at);
+	LockRelationOid(slm_settings()->queries_relid, RowShareLock);
+	return slm_share_query(request_id, created_at);
+}
+
 Datum
 slm_guard_feedback(PG_FUNCTION_ARGS)
 {
@@ -313,10 +328,7 @@ slm_guard_feedback(PG_FUNCTION_ARGS)
 		refuse_change(trigger, "request_id");
 
 	request_id = column(trigger, row, "request_id", &isnull);
-	if (!isnull &&
-		(TRIGGER_FIRED_BY_INSERT(trigger->tg_event)
-			 ? slm_find_and_share_query(request_id, &query_created_at)
-			 : slm_find_query(request_id, &query_created_at)))
+	if (!isnull && find_parent(trigger, request_id, &query_created_at))
 	{
 		int attnum = SPI_fnumber(RelationGetDescr(rel), "query_created_at");
 		Datum value = TimestampTzGetDatum(query_created_at);

@@ -146,10 +146,16 @@ slm_try(SlmUnit unit, void *arg, ErrorData **error)
 	return *error == NULL;
 }
 
+/*
+ * Refuse the CALL of a procedure that commits and writes where it can't: inside
+ * a transaction block, on a standby, and in a read-only session, even if it
+ * would find nothing to write.
+ */
 void
-slm_require_nonatomic(FunctionCallInfo fcinfo, const char *name)
+slm_check_call(FunctionCallInfo fcinfo, const char *name)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
+	char *command = psprintf("%s()", name);
 
 	if (call == NULL || !IsA(call, CallContext) || call->atomic)
 		ereport(ERROR,
@@ -157,6 +163,9 @@ slm_require_nonatomic(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("%s() cannot run inside a transaction block", name),
 				 errdetail("It commits its work in several transactions."),
 				 errhint("CALL it by itself, in autocommit mode.")));
+	PreventCommandDuringRecovery(command);
+	PreventCommandIfReadOnly(command);
+	pfree(command);
 }
 
 /* ---- one job ---- */
@@ -438,8 +447,7 @@ slm_run_jobs_call(PG_FUNCTION_ARGS)
 {
 	char *only = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	PreventCommandDuringRecovery("run_jobs()");
-	slm_require_nonatomic(fcinfo, "run_jobs");
+	slm_check_call(fcinfo, "run_jobs");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	if (only != NULL)
 	{

@@ -2,12 +2,23 @@
  * late_marks.c
  *		Exact rollups without a write on the hot path.
  *
- * A write is *ordinary* when its query's day is the day on which its own
- * transaction started, and *late* otherwise.  Ordinary writes leave no mark:
- * a rollup takes no day as final that had not ended when the oldest
- * transaction in progress started (rollup.c), so a day whose ordinary write it
- * could not see is computed again.  A late write appends its day to
- * rollup_queue in its own transaction.
+ * A write is *ordinary* when its query's day is the day that the clock shows
+ * in its own transaction, and *late* otherwise.  Ordinary writes leave no mark.
+ * A late write appends its day to rollup_queue in its own transaction.
+ *
+ * Why ordinary writes need no mark: the transaction reads the clock when it is
+ * already to be seen among those in progress.  A rollup that takes a day as
+ * final has listed the transactions in progress after the day had ended
+ * (rollup.c), and so after any that wrote to it ordinarily had read the clock.
+ * Such a transaction had ended by then, and the rollup sees its rows; or it was
+ * listed, with a start before the day's end, and the day was not final.
+ *
+ * Nothing but the clock will do.  A transaction's start may be much older than
+ * the moment from which it can be seen: all transactions of one message take
+ * the message's arrival for theirs, and those of a background worker whatever
+ * it last set.  One reading inside the transaction is as good as another,
+ * before the write or after it, so there is one for each transaction that
+ * writes.
  *
  * The marks are append only.  ON CONFLICT DO NOTHING against a mark that a
  * rollup is just deleting would lose the mark; a transaction skips a mark only
@@ -26,6 +37,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "capture.h"
 #include "compat.h"
@@ -41,7 +53,10 @@ typedef struct MarkedDay
 /* Days marked by this transaction, in TopTransactionContext, or NULL. */
 static HTAB *marked_days = NULL;
 
-/* Did this transaction write to the day on which it started, and which? */
+/* When this transaction first wrote, by the clock; 0 if it has not. */
+static TimestampTz first_write_at = 0;
+
+/* Did this transaction write ordinarily, and to which day? */
 static bool wrote_ordinary = false;
 static DateADT ordinary_day;
 
@@ -96,10 +111,13 @@ slm_mark_day(DateADT day)
 void
 slm_note_write(TimestampTz query_created_at)
 {
-	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
 	DateADT day = slm_day_of(query_created_at);
 
-	if (day == today)
+	/* The instant is kept, not its day: after ROLLBACK TO SAVEPOINT has let go
+	 * of our locks the time zone may change under us. */
+	if (first_write_at == 0)
+		first_write_at = GetCurrentTimestamp();
+	if (day == slm_day_of(first_write_at))
 	{
 		wrote_ordinary = true;
 		ordinary_day = day;
@@ -125,6 +143,7 @@ at_transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			marked_days = NULL;
+			first_write_at = 0;
 			wrote_ordinary = false;
 			break;
 		default:

@@ -9,10 +9,11 @@
  * once it and all before it are done, if it ended before H.
  *
  * Why that is exact: a row that the day's snapshot missed was written by a
- * transaction that either started on that day, and then H was no later than
- * that day, the day is not final and the next run takes it again; or it
- * started on another day, and then its mark stands (late_marks.c).  Nothing
- * waits for anyone, and a long transaction only makes the next run redo days.
+ * transaction that was in progress when H was read or began later.  If it wrote
+ * on that day by the clock, it had begun by then, and H was no later than that
+ * day: the day is not final and the next run takes it again.  Otherwise its
+ * mark stands (late_marks.c).  Nothing waits for anyone, and a long transaction
+ * only makes the next run redo days.
  *
  * - The marks are deleted by an earlier statement than the one that reads the
  *   raw rows, so a mark that comes in between survives and costs one more
@@ -416,7 +417,7 @@ slm_run_rollup(ErrorData **error)
 Datum
 slm_rollup(PG_FUNCTION_ARGS)
 {
-	slm_require_nonatomic(fcinfo, "rollup");
+	slm_check_call(fcinfo, "rollup");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	slm_run_rollup(NULL);
 	SPI_finish();
@@ -431,7 +432,7 @@ slm_rebuild(PG_FUNCTION_ARGS)
 	Datum values[2];
 	SlmCaller caller;
 
-	slm_require_nonatomic(fcinfo, "rebuild");
+	slm_check_call(fcinfo, "rebuild");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("from_date and to_date must not be null"),

@@ -41,6 +41,31 @@ SELECT rating, comment FROM slm_feedback.feedback WHERE request_id = 'x1' AND us
 WITH recorded AS (SELECT slm_feedback.record_query('same statement', request_id => 'x2') AS id)
 SELECT sentiment FROM recorded, slm_feedback.submit_feedback(recorded.id, true);
 
+-- Columns are compared by name and by type, not only counted.
+BEGIN;
+ALTER TABLE slm_feedback.queries RENAME COLUMN model TO other;
+ALTER TABLE slm_feedback.queries RENAME COLUMN prompt_version TO model;
+ALTER TABLE slm_feedback.queries RENAME COLUMN other TO prompt_version;
+SELECT slm_feedback.record_query('q', request_id => 'x6', model => 'the model', prompt_version => 'the version');
+SELECT model, prompt_version FROM slm_feedback.queries WHERE request_id = 'x6';
+ROLLBACK;
+-- (The views depend on the type: a DBA who changes it would have to take them out of the extension first.)
+BEGIN;
+DELETE FROM pg_depend WHERE refobjid = 'slm_feedback.queries'::regclass
+    AND refobjsubid = (SELECT attnum FROM pg_attribute WHERE attrelid = refobjid AND attname = 'tags');
+ALTER TABLE slm_feedback.queries ALTER COLUMN tags TYPE json;
+SELECT slm_feedback.record_query('q', request_id => 'x6', tags => '["t"]');
+SELECT tags ->> 0 AS tag FROM slm_feedback.queries WHERE request_id = 'x6';
+ROLLBACK;
+-- A key that sorts by another collation is not searched as if it were ours.
+BEGIN;
+CREATE COLLATION letters (provider = icu, locale = 'und');
+ALTER TABLE slm_feedback.queries DROP CONSTRAINT queries_pkey CASCADE;
+CREATE UNIQUE INDEX queries_key ON slm_feedback.queries (request_id COLLATE letters);
+SELECT count(slm_feedback.record_query('q', request_id => id)) FROM unnest(ARRAY['a', 'B', 'c', 'D', 'e', 'F']) id;
+SELECT count(slm_feedback.submit_feedback(id, true)) FROM unnest(ARRAY['a', 'B', 'c', 'D', 'e', 'F']) id;
+ROLLBACK;
+
 -- Another trigger fires.
 CREATE TABLE seen (what text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (TG_TABLE_NAME || ' ' || TG_WHEN || ' ' || NEW.request_id); RETURN NEW; END $$;
