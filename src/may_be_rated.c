@@ -9,6 +9,11 @@
  * until then, and where in doubt, the answer is true.  The filter has 8 bits a
  * row and at most 32 MB, so beyond 33 million rows it only errs more often.
  *
+ * The filter lives as long as the call's place in its query, and in PL/pgSQL
+ * that is as long as the transaction, over many snapshots.  It is certain only
+ * for a snapshot that sees what the filter's saw; any other one drops it and
+ * counts anew, so that it is built at most every PROBES_BEFORE_FILTER calls.
+ *
  * The table is read whatever the caller may read: a true tells no more than
  * that an index is going to be asked, under the caller's privileges.
  */
@@ -35,8 +40,23 @@ PG_FUNCTION_INFO_V1(slm_may_be_rated);
 #define MAX_FILTER_BITS (UINT64CONST(1) << 28)
 #define HASHES 3
 
+/*
+ * What tells two snapshots apart that see different rows.  A transaction that
+ * ends between them takes the highest finished id (xmax) up, or leaves the list
+ * of those in progress below it, which can only shrink.  The transaction's own
+ * changes need a new command.
+ */
+typedef struct Seen
+{
+	TransactionId xmax;
+	uint32 xcnt;
+	int32 subxcnt;
+	CommandId curcid;
+} Seen;
+
 typedef struct RatedFilter
 {
+	Seen seen; /* by the snapshot of the calls counted */
 	uint64 calls;
 	uint64 nbits; /* a power of two; 0 = not built */
 	uint8 *bits;
@@ -70,6 +90,7 @@ filter_size(Relation feedback)
 	return nbits;
 }
 
+/* An error leaves it unbuilt. */
 static void
 build_filter(RatedFilter *filter, MemoryContext context)
 {
@@ -78,9 +99,10 @@ build_filter(RatedFilter *filter, MemoryContext context)
 	TableScanDesc scan =
 		table_beginscan(rel, GetActiveSnapshot(), 0, NULL, SO_NONE);
 	int attnum = SPI_fnumber(RelationGetDescr(rel), "request_id");
+	RatedFilter built = *filter;
 
-	filter->nbits = filter_size(rel);
-	filter->bits = MemoryContextAllocZero(context, filter->nbits / 8);
+	built.nbits = filter_size(rel);
+	built.bits = MemoryContextAllocZero(context, built.nbits / 8);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool isnull;
@@ -90,14 +112,33 @@ build_filter(RatedFilter *filter, MemoryContext context)
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < HASHES; i++)
 		{
-			uint64 bit = bit_of(filter, hash, i);
+			uint64 bit = bit_of(&built, hash, i);
 
-			filter->bits[bit / 8] |= 1 << (bit % 8);
+			built.bits[bit / 8] |= 1 << (bit % 8);
 		}
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, AccessShareLock);
+	*filter = built;
+}
+
+/* Forget what was gathered for a snapshot that sees other rows than this. */
+static void
+follow_snapshot(RatedFilter *filter, Snapshot snapshot)
+{
+	Seen *seen = &filter->seen;
+
+	if (seen->xmax == snapshot->xmax && seen->xcnt == snapshot->xcnt &&
+		seen->subxcnt == snapshot->subxcnt && seen->curcid == snapshot->curcid)
+		return;
+	*seen = (Seen){snapshot->xmax, snapshot->xcnt, snapshot->subxcnt,
+				   snapshot->curcid};
+	filter->calls = 0;
+	filter->nbits = 0;
+	if (filter->bits != NULL)
+		pfree(filter->bits);
+	filter->bits = NULL;
 }
 
 /* may_be_rated(request_id): false if there is no feedback on it. */
@@ -111,6 +152,9 @@ slm_may_be_rated(PG_FUNCTION_ARGS)
 		filter = fcinfo->flinfo->fn_extra =
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
 								   sizeof(RatedFilter));
+	if (!ActiveSnapshotSet())
+		PG_RETURN_BOOL(true);
+	follow_snapshot(filter, GetActiveSnapshot());
 	if (filter->calls++ < PROBES_BEFORE_FILTER)
 		PG_RETURN_BOOL(true);
 	if (filter->nbits == 0)

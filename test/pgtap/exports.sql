@@ -149,6 +149,24 @@ SELECT cmp_ok((SELECT count(*) FROM generate_series(1, 100000) i WHERE NOT slm_f
 SELECT bag_eq('SELECT e.request_id, e.feedback_user_id, e.sentiment FROM slm_feedback.export_interactions() e',
               'SELECT q.request_id, f.user_id, f.sentiment FROM slm_feedback.queries q LEFT JOIN slm_feedback.feedback f USING (request_id)',
               'nothing is lost by it');
+-- A PL/pgSQL expression keeps the function's state from one snapshot to the next.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+CREATE FUNCTION pg_temp.asks_again(OUT before boolean, OUT after boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    rated boolean;
+BEGIN
+    PERFORM slm_feedback.record_query('q', request_id => 'asked again');
+    FOR i IN 1 .. 20002 LOOP
+        rated := slm_feedback.may_be_rated('asked again');
+        IF i = 20001 THEN
+            before := rated;
+            PERFORM slm_feedback.submit_feedback('asked again', true);
+        END IF;
+    END LOOP;
+    after := rated;
+END $$;
+SELECT results_eq('SELECT * FROM pg_temp.asks_again()', 'VALUES (false, true)', 'feedback given in a loop is not taken for none');
+ROLLBACK;
 BEGIN;
 SELECT count(slm_feedback.record_query('q', 'a', 'fresh ' || i)) FROM generate_series(1, 3) i;
 SELECT count(f) FROM (SELECT slm_feedback.submit_feedback('fresh 3', true)) f;
