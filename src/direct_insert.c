@@ -173,7 +173,7 @@ slm_direct_insert_init(void)
 		"slm_feedback.direct_insert",
 		"Lets capture functions insert rows without an executor run.",
 		"Turn it off where an extension that works on plans or on executor "
-		"runs (to distribute or to audit) must see every write.",
+		"runs (an auditing hook, say) must see every write.",
 		&direct_insert, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	CacheRegisterRelcacheCallback(invalidate_table, (Datum) 0);
 }

@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "distributed.h"
 #include "settings.h"
 #include "version.h"
 #include "worker.h"
@@ -165,6 +166,7 @@ slm_settings(void)
 		slm_worker_announce();
 		slm_check_version();
 		namespace = get_namespace_oid("slm_feedback", false);
+		slm_refuse_distributed_tables(namespace);
 		settings.settings_relid = extension_table(namespace, "settings");
 		settings.queries_relid = extension_table(namespace, "queries");
 		settings.feedback_relid = extension_table(namespace, "feedback");
