@@ -177,7 +177,10 @@ BEGIN ATOMIC
                count(f.rating) AS rating_count,
                sum(f.rating) AS rating_sum
         FROM slm_feedback.feedback f
-        JOIN slm_feedback.queries q ON q.request_id = f.request_id
+        -- OFFSET 0 keeps this a look into the primary key for each feedback. Left to join the day's feedback and queries as
+        -- it likes, the planner takes a nested loop of the two where it believes that the day holds a single row.
+        CROSS JOIN LATERAL (SELECT r.model, r.prompt_version, r.created_at FROM slm_feedback.queries r
+                            WHERE r.request_id = f.request_id OFFSET 0) q
         WHERE f.query_created_at >= slm_feedback.day_start(day) AND f.query_created_at < slm_feedback.day_start(day + 1)
           AND q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
         GROUP BY q.model, q.prompt_version
@@ -187,8 +190,9 @@ BEGIN ATOMIC
                q.output_tokens, q.cost_usd, q.hourly_queries, q.user_set, q.users, q.response_times,
                f.positive, f.negative, f.neutral, f.feedback_count, f.rated_queries, f.rating_count, f.rating_sum
         FROM by_model q
-        LEFT JOIN feedback_by_model f ON f.model IS NOT DISTINCT FROM q.model
-            AND f.prompt_version IS NOT DISTINCT FROM q.prompt_version
+        -- Neither name can be empty, so this compares nulls as equal, by operators that can be hashed.
+        LEFT JOIN feedback_by_model f ON coalesce(f.model, '') = coalesce(q.model, '')
+            AND coalesce(f.prompt_version, '') = coalesce(q.prompt_version, '')
     )
     SELECT day, b.model, b.prompt_version,
            sum(b.total_queries)::bigint,

@@ -53,6 +53,8 @@ SELECT pg_catalog.pg_extension_config_dump('slm_feedback.dashboard_questions_sta
 CREATE FUNCTION slm_feedback.choose_dashboard_questions(last_day date, days integer, max_rows integer)
     RETURNS SETOF slm_feedback.dashboard_questions
     LANGUAGE sql STABLE
+    -- For the same reason as in top_questions().
+    SET enable_nestloop = off SET jit = off
 BEGIN ATOMIC
     WITH bounds AS (
         SELECT slm_feedback.day_start(last_day - days + 1) AS from_time,

@@ -266,6 +266,9 @@ CREATE FUNCTION slm_feedback.top_questions(
     last_asked_at timestamptz
 )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    -- The range of days is known only when the statement runs, so the planner guesses how many rows it holds. A guess
+    -- of one row would let it join feedback by a nested loop, which is quadratic. A hash or merge join never is.
+    SET enable_nestloop = off SET jit = off
 BEGIN ATOMIC
     WITH bounds AS (
         SELECT slm_feedback.day_start(r.first_day) AS from_time, slm_feedback.day_start(r.last_day + 1) AS to_time

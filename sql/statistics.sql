@@ -1,11 +1,13 @@
 CREATE FUNCTION slm_feedback.wilson_interval(
     positive bigint,
     total bigint,
-    z double precision DEFAULT 1.959963984540054,
-    OUT low double precision,
-    OUT high double precision
+    z double precision DEFAULT 1.959963984540054
+) RETURNS TABLE (
+    low double precision,
+    high double precision
 )
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    -- One row, but declared as a set: the planner inlines only those in FROM, and a call per group costs 20 µs.
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
 BEGIN ATOMIC
     SELECT CASE WHEN total > 0 THEN
                greatest(0, (positive + z * z / 2 - z * sqrt(positive::double precision * (total - positive) / total + z * z / 4)) / (total + z * z)) END,
