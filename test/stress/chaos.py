@@ -66,8 +66,11 @@ class Chaos(threading.Thread):
         if pid is not None:
             self.record.event("chaos", f"SIGKILL to {name}")
             if self.run_.server.kill_backend(pid):
-                self.record.count("SIGKILLs of a backend" if name.startswith(("writer", "reader"))
-                                  else "SIGKILLs of a worker or operator")
+                self.record.count(
+                    "SIGKILLs of a backend"
+                    if name.startswith(("writer", "reader"))
+                    else "SIGKILLs of a worker or operator"
+                )
 
     def kill_cluster(self):
         self.connection = None
@@ -79,20 +82,20 @@ class Chaos(threading.Thread):
 
 
 class Undertaker(threading.Thread):
-    """Ends prepared transactions that a writer has left, also those of before a crash."""
+    """Ends prepared transactions that a writer has left, also those of before a crash, until all others have gone."""
 
     def __init__(self, run):
         super().__init__(name="undertaker", daemon=True)
         self.run_ = run
         self.random = random.Random(f"{run.seed} undertaker")
+        self.over = threading.Event()
 
     def run(self):
         connection = None
-        while self.run_.going():
-            time.sleep(0.5)
+        while not self.over.wait(0.5):
             try:
                 connection = connection or self.run_.connect("undertaker")
-                end_prepared(connection, self.random, "2 seconds")
+                end_prepared(connection, self.random, f"{2 * self.run_.speed} seconds")
             except psycopg.Error:
                 connection = None
             except Exception:  # pylint: disable=broad-except
@@ -101,9 +104,12 @@ class Undertaker(threading.Thread):
 
 
 def end_prepared(connection, random_, older_than):
-    for name, in connection.execute("SELECT gid FROM pg_prepared_xacts WHERE prepared < now() - %s::interval "
-                                    "AND database = current_database()", [older_than]).fetchall():
+    for (name,) in connection.execute(
+        "SELECT gid FROM pg_prepared_xacts WHERE prepared < now() - %s::interval " "AND database = current_database()",
+        [older_than],
+    ).fetchall():
         try:
             connection.execute(f"{random_.choice(('COMMIT', 'ROLLBACK'))} PREPARED '{name}'")
-        except psycopg.errors.UndefinedObject:
+        except (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState):
+            # Its writer has ended it, or is about to.
             pass

@@ -1,4 +1,4 @@
-"""What has to hold when everybody has gone: nothing is held, nothing is left to do, and everything is as the rows say."""
+"""What has to hold when everybody has gone: nothing held, nothing left to do, and everything as the rows say."""
 
 import time
 
@@ -18,7 +18,6 @@ def check(round_, random, patience=30, quick=False):
         connection.execute("SET timezone = 'UTC'")
         end_prepared(connection, random, "0 seconds")
         nothing_held(round_, connection, patience)
-        connection.execute("CALL slm_feedback.rollup()")
         settled(record, connection)
         reader = Reader(round_, "final reader")
         reader.connection = connection
@@ -46,13 +45,15 @@ def nothing_held(round_, connection, patience):
     connection.execute("SELECT pg_reload_conf()")
     deadline = time.monotonic() + patience
     while True:
-        held = connection.execute("""
+        held = connection.execute(
+            """
             SELECT l.pid, a.application_name, a.backend_type, a.state, l.locktype, l.mode, l.relation::regclass::text
             FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
             WHERE l.pid IS DISTINCT FROM pg_backend_pid() AND l.mode <> 'SIReadLock'
               AND (l.database IS NULL OR l.database = 0
                    OR l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-              AND coalesce(a.backend_type, '') NOT IN ('autovacuum worker', 'checkpointer', 'walwriter')""").fetchall()
+              AND coalesce(a.backend_type, '') NOT IN ('autovacuum worker', 'checkpointer', 'walwriter')"""
+        ).fetchall()
         if not held:
             break
         if time.monotonic() > deadline:
@@ -64,27 +65,41 @@ def nothing_held(round_, connection, patience):
 
 
 def settled(record, connection):
-    """After a rollup in quiet no mark is left, and all days but the last are final."""
+    """After a rollup in quiet no mark is left, and all days are final that had ended some minutes before it began."""
+    days = """
+        SELECT slm_feedback.day_of(clock_timestamp() - interval '6 minutes') - 1,
+               slm_feedback.day_of(clock_timestamp()) - 1"""
+    least = connection.execute(days).fetchone()[0]
+    connection.execute("CALL slm_feedback.rollup()")
     marks = connection.execute("SELECT date, count(*) FROM slm_feedback.rollup_queue GROUP BY 1").fetchall()
     if marks:
         record.difference("marks", f"left after a rollup in quiet: {marks}")
-    final_through, today = connection.execute(
-        "SELECT (SELECT final_through FROM slm_feedback.rollup_state), slm_feedback.day_of(now() - interval '10 minutes')"
-    ).fetchone()
-    if final_through is None or (today - final_through).days != 1:
-        record.difference("rollup", f"after a rollup in quiet days are final through {final_through}, today is {today}")
+    final_through = connection.execute("SELECT max(final_through) FROM slm_feedback.rollup_state").fetchone()[0]
+    most = connection.execute(days).fetchone()[1]
+    if final_through is None or not least <= final_through <= most:
+        record.difference(
+            "rollup", f"after a rollup in quiet days are final through {final_through}, not {least} to {most}"
+        )
 
 
 def indexes(record, connection):
-    for name, in connection.execute(INDEXES).fetchall():
+    for (name,) in connection.execute(INDEXES).fetchall():
         connection.execute("SELECT bt_index_check(%s::regclass, true)", [name])
         record.count("indexes checked")
 
 
 def log(round_):
     """The server's own complaints."""
-    lines = round_.server.log_search("PANIC:", "TRAP:", " leak", "was terminated by signal", "you don't own a lock",
-                                     "could not find", "invalid page", "is corrupt")
+    lines = round_.server.log_search(
+        "PANIC:",
+        "TRAP:",
+        " leak",
+        "was terminated by signal",
+        "you don't own a lock",
+        "could not find",
+        "invalid page",
+        "is corrupt",
+    )
     # The hint comes when a recovery itself was killed.
     bad = [line for line in lines if "was terminated by signal 9" not in line and "This probably means" not in line]
     if bad:

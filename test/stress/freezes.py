@@ -1,8 +1,8 @@
 """What the days said that retention has frozen.
 
-A trigger on rollup_state, the harness's own, keeps the raw rows of the newly frozen days in the transaction that freezes
-them, in one snapshot, before the first of them is deleted. A day that already had a mark in that snapshot was written to
-after retention had looked: what it says can't be known from here, and it is left out of comparisons.
+A trigger on rollup_state, the harness's own, keeps the raw rows of the newly frozen days in the transaction that
+freezes them, in one snapshot, before the first of them is deleted. A day that already had a mark in that snapshot was
+written to after retention had looked: what it says can't be known from here, and it is left out of comparisons.
 """
 
 import datetime
@@ -15,9 +15,16 @@ feedback = ", ".join("f." + column for column in FEEDBACK_COLUMNS)
 INSTALL = f"""
 CREATE SCHEMA stress;
 CREATE TABLE stress.freezes (
-    freeze_number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, purged_before date, previous date, zone text, marked date[]);
-CREATE TABLE stress.frozen_queries AS SELECT 0::bigint AS freeze_number, {queries} FROM slm_feedback.queries q WITH NO DATA;
-CREATE TABLE stress.frozen_feedback AS SELECT 0::bigint AS freeze_number, {feedback} FROM slm_feedback.feedback f WITH NO DATA;
+    freeze_number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    purged_before date,
+    previous date,
+    zone text,
+    marked date[]
+);
+CREATE TABLE stress.frozen_queries AS
+SELECT 0::bigint AS freeze_number, {queries} FROM slm_feedback.queries q WITH NO DATA;
+CREATE TABLE stress.frozen_feedback AS
+SELECT 0::bigint AS freeze_number, {feedback} FROM slm_feedback.feedback f WITH NO DATA;
 CREATE FUNCTION stress.keep_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     WITH new_freeze AS (
@@ -50,8 +57,9 @@ class Freezes:
     def days(self, connection):
         """{day: levels, or None where they can't be known} of every frozen day, as this snapshot sees them."""
         result = {}
-        for row in connection.execute("SELECT freeze_number, purged_before, previous, zone, marked FROM stress.freezes "
-                                      "ORDER BY freeze_number").fetchall():
+        for row in connection.execute(
+            "SELECT freeze_number, purged_before, previous, zone, marked FROM stress.freezes " "ORDER BY freeze_number"
+        ).fetchall():
             if row[0] not in self.known:
                 self.known[row[0]] = self.load(connection, *row)
             result.update(self.known[row[0]])
@@ -60,10 +68,15 @@ class Freezes:
     def load(self, connection, freeze, purged_before, previous, zone, marked):
         rows = {}
         for kind, table in ((Query, "frozen_queries"), (Feedback, "frozen_feedback")):
-            rows[kind] = [kind._make(row) for row in connection.execute(
-                f"SELECT {', '.join(kind._fields)} FROM stress.{table} WHERE freeze_number = %s", [freeze]).fetchall()]
+            rows[kind] = [
+                kind._make(row)
+                for row in connection.execute(
+                    f"SELECT {', '.join(kind._fields)} FROM stress.{table} WHERE freeze_number = %s", [freeze]
+                ).fetchall()
+            ]
         first = previous or datetime.date.min
-        days = dict(measure_days(rows[Query], group_opinions(rows[Feedback]), zone,
-                                 lambda day: first <= day < purged_before))
+        days = dict(
+            measure_days(rows[Query], group_opinions(rows[Feedback]), zone, lambda day: first <= day < purged_before)
+        )
         days.update({day: None for day in marked if day >= first})
         return days

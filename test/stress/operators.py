@@ -34,7 +34,7 @@ class Administrator(Session):
     expected = frozenset(("55000",))
 
     def step(self):
-        action, = self.random.choices(*zip(*self.choices()))
+        (action,) = self.random.choices(*zip(*self.choices()))
         self.doing(action.__name__)
         action()
         self.record.count("administration: " + action.__name__)
@@ -52,8 +52,10 @@ class Administrator(Session):
             yield self.retention, 3
 
     def erase(self):
-        self.connection.execute("SELECT * FROM slm_feedback.erase_user(%s, %s)",
-                                [data.user(self.random) or "u0", self.random.choice(("delete", "anonymize"))])
+        self.connection.execute(
+            "SELECT * FROM slm_feedback.erase_user(%s, %s)",
+            [data.user(self.random) or "u0", self.random.choice(("delete", "anonymize"))],
+        )
 
     def hide_groups(self):
         self.connection.execute("SELECT slm_feedback.set_min_group_users(%s)", [self.random.choice((0, 0, 3))])
@@ -74,13 +76,21 @@ class Administrator(Session):
         self.connection.execute("CALL slm_feedback.run_jobs('retention')")
 
     def read_whole_reports(self):
-        self.connection.execute(self.random.choice((
-            "SELECT slm_feedback.generate_report('week', current_date)", "SELECT length(slm_feedback.dashboard())",
-            "SELECT slm_feedback.export_user('u1')", "SELECT count(*) FROM slm_feedback.report_jobs()")))
+        self.connection.execute(
+            self.random.choice(
+                (
+                    "SELECT slm_feedback.generate_report('week', current_date)",
+                    "SELECT length(slm_feedback.dashboard())",
+                    "SELECT slm_feedback.export_user('u1')",
+                    "SELECT count(*) FROM slm_feedback.report_jobs()",
+                )
+            )
+        )
 
     def trim(self):
         """Keeps the tables small: many rows deleted by one statement, locked in order of their ids."""
-        self.connection.execute("""
+        self.connection.execute(
+            """
             WITH surplus AS MATERIALIZED (
                 SELECT q.request_id FROM slm_feedback.queries q
                 WHERE q.request_id NOT LIKE 'keep-%%'
@@ -88,17 +98,20 @@ class Administrator(Session):
                   AND abs(hashtext(q.request_id) %% 10) = %s
                 ORDER BY q.request_id FOR UPDATE)
             DELETE FROM slm_feedback.queries WHERE request_id = ANY (ARRAY(SELECT request_id FROM surplus))""",
-                                [self.run_.rows, self.random.randrange(10)])
+            [self.run_.rows, self.random.randrange(10)],
+        )
 
     def update_many(self):
-        self.connection.execute("""
+        self.connection.execute(
+            """
             WITH chosen AS MATERIALIZED (
                 SELECT q.request_id FROM slm_feedback.queries q
                 WHERE q.request_id NOT LIKE 'keep-%%' AND abs(hashtext(q.request_id) %% 40) = %s
                 ORDER BY q.request_id FOR UPDATE)
             UPDATE slm_feedback.queries SET response_time_ms = %s, prompt_version = 'v3'
             WHERE request_id = ANY (ARRAY(SELECT request_id FROM chosen))""",
-                                [self.random.randrange(40), self.random.randrange(2000)])
+            [self.random.randrange(40), self.random.randrange(2000)],
+        )
 
     def prune(self):
         self.connection.execute("SELECT slm_feedback.prune_tombstones('10 seconds')")
@@ -113,20 +126,29 @@ class TableChanger(Session):
 
     def step(self):
         table = "slm_feedback." + self.random.choice(("queries", "feedback"))
-        statement = self.random.choice((
-            f"CREATE INDEX IF NOT EXISTS stress_index ON {table} (user_id)",
-            "DROP INDEX IF EXISTS slm_feedback.stress_index",
-            f"CREATE INDEX CONCURRENTLY IF NOT EXISTS stress_index ON {table} (user_id)",
-            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS stress_column integer DEFAULT 1",
-            f"ALTER TABLE {table} DROP COLUMN IF EXISTS stress_column",
-            f"CREATE OR REPLACE TRIGGER stress_trigger BEFORE INSERT OR UPDATE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION stress.let_pass()",
-            f"DROP TRIGGER IF EXISTS stress_trigger ON {table}",
-            f"ALTER TABLE {table} ADD CONSTRAINT stress_check CHECK (request_id <> '')",
-            f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS stress_check",
-            f"VACUUM (TRUNCATE off) {table}", f"VACUUM ANALYZE {table}", f"ANALYZE {table}", f"VACUUM FULL {table}",
-            f"VACUUM FREEZE {table}", f"REINDEX TABLE {table}", f"REINDEX TABLE CONCURRENTLY {table}",
-            f"ALTER TABLE {table} SET (fillfactor = {self.random.randrange(50, 101)})", "CHECKPOINT"))
+        statement = self.random.choice(
+            (
+                f"CREATE INDEX IF NOT EXISTS stress_index ON {table} (user_id)",
+                "DROP INDEX IF EXISTS slm_feedback.stress_index",
+                f"CREATE INDEX CONCURRENTLY IF NOT EXISTS stress_index ON {table} (user_id)",
+                f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS stress_column integer DEFAULT 1",
+                f"ALTER TABLE {table} DROP COLUMN IF EXISTS stress_column",
+                f"CREATE OR REPLACE TRIGGER stress_trigger BEFORE INSERT OR UPDATE ON {table} "
+                "FOR EACH ROW EXECUTE FUNCTION stress.let_pass()",
+                f"DROP TRIGGER IF EXISTS stress_trigger ON {table}",
+                f"ALTER TABLE {table} ADD CONSTRAINT stress_check CHECK (request_id <> '')",
+                f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS stress_check",
+                f"VACUUM (TRUNCATE off) {table}",
+                f"VACUUM ANALYZE {table}",
+                f"ANALYZE {table}",
+                f"VACUUM FULL {table}",
+                f"VACUUM FREEZE {table}",
+                f"REINDEX TABLE {table}",
+                f"REINDEX TABLE CONCURRENTLY {table}",
+                f"ALTER TABLE {table} SET (fillfactor = {self.random.randrange(50, 101)})",
+                "CHECKPOINT",
+            )
+        )
         self.doing(statement)
         self.connection.execute(statement)
         self.record.count("changes of the tables")

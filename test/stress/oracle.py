@@ -10,10 +10,13 @@ from decimal import Decimal
 
 from calendar_days import DAY, calendar
 
-QUERY_COLUMNS = ("request_id query_text response_text created_at user_id session_id response_time_ms sources_used model "
-                 "prompt_version input_tokens output_tokens cost_usd error tags metadata question_hash").split()
-FEEDBACK_COLUMNS = ("request_id user_id is_helpful rating comment created_at updated_at query_created_at "
-                    "sentiment").split()
+QUERY_COLUMNS = (
+    "request_id query_text response_text created_at user_id session_id response_time_ms sources_used model "
+    "prompt_version input_tokens output_tokens cost_usd error tags metadata question_hash"
+).split()
+FEEDBACK_COLUMNS = (
+    "request_id user_id is_helpful rating comment created_at updated_at query_created_at " "sentiment"
+).split()
 CORRECTION_COLUMNS = "request_id user_id corrected_text note created_at".split()
 
 Query = collections.namedtuple("Query", QUERY_COLUMNS)
@@ -23,8 +26,7 @@ Correction = collections.namedtuple("Correction", CORRECTION_COLUMNS)
 
 def read_rows(connection, table, kind):
     """Whole rows of a raw table."""
-    return [kind._make(row) for row in
-            connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table}").fetchall()]
+    return [kind._make(row) for row in connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table}").fetchall()]
 
 
 class Measures:
@@ -62,8 +64,10 @@ class Measures:
                 self.rating_sum += opinion.rating
 
     def merge(self, other):
-        for name in ("total errors input_tokens output_tokens positive negative neutral opinions rated rating_count "
-                     "rating_sum cost").split():
+        for name in (
+            "total errors input_tokens output_tokens positive negative neutral opinions rated rating_count "
+            "rating_sum cost"
+        ).split():
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.times += other.times
         self.users |= other.users
@@ -136,8 +140,9 @@ class Oracle:
         self.calendar = calendar(zone)
         self.opinions = group_opinions(feedback)
         self.purged_before = purged_before
-        self.days = dict(measure_days(queries, self.opinions, zone,
-                                      lambda day: purged_before is None or day >= purged_before))
+        self.days = dict(
+            measure_days(queries, self.opinions, zone, lambda day: purged_before is None or day >= purged_before)
+        )
         # A frozen day of which nothing is known (None) can't be judged: reports over it are left out.
         self.unknown = set()
         for day, levels in (frozen or {}).items():
@@ -151,8 +156,11 @@ class Oracle:
 
     def daily(self, first, last, model, version):
         """[(day, Measures)] of one level."""
-        return [(day, self.days[day][model, version]) for day in sorted(self.days)
-                if first <= day <= last and (model, version) in self.days[day]]
+        return [
+            (day, self.days[day][model, version])
+            for day in sorted(self.days)
+            if first <= day <= last and (model, version) in self.days[day]
+        ]
 
     def over(self, first, last, chosen):
         """{key: Measures} over a range of days, for the keys that chosen() takes."""
@@ -173,8 +181,13 @@ class Oracle:
         """{question hash: (Measures, first asked, last asked)} from the raw rows."""
         result = {}
         for query in self.in_range(first, last):
-            if (query.question_hash is None or model is not None and (query.model or "") != model
-                    or version is not None and (query.prompt_version or "") != version):
+            if (
+                query.question_hash is None
+                or model is not None
+                and (query.model or "") != model
+                or version is not None
+                and (query.prompt_version or "") != version
+            ):
                 continue
             if query.question_hash not in result:
                 result[query.question_hash] = [Measures(), query.created_at, query.created_at]

@@ -29,10 +29,10 @@ class Record:
         with self.lock:
             self.events.append(f"{time.monotonic() - self.started:9.3f} {client}: {text}")
 
-    def error(self, action, sqlstate):
+    def error(self, sqlstate):
         """An error that the client had to expect."""
         with self.lock:
-            self.errors[f"{action} {sqlstate}"] += 1
+            self.errors[sqlstate] += 1
 
     def difference(self, check, detail, evidence=None):
         """Something that must not be. The first one ends the run, unless it is to keep going."""
@@ -63,6 +63,10 @@ class Record:
     def broken(self, where):
         """The harness itself failed: never a pass."""
         self.difference("harness", f"{where}: {traceback.format_exc()}")
+
+    def keep_log(self, server):
+        with open(os.path.join(self.directory, f"server_{len(self.differences)}.log"), "w") as file:
+            file.write(server.log_tail(20000))
 
     def running(self):
         return not self.stopped.is_set()

@@ -25,17 +25,22 @@ class Snapshot:
 
     def __init__(self, connection, freezes):
         self.connection = connection
-        self.now, self.zone = connection.execute(
-            "SELECT now(), coalesce((SELECT time_zone FROM slm_feedback.settings), 'UTC')").fetchone()
-        self.state = connection.execute("SELECT final_through, purged_before FROM slm_feedback.rollup_state").fetchone()
+        self.now, self.zone, self.min_users = connection.execute(
+            """
+            SELECT now(), coalesce((SELECT time_zone FROM slm_feedback.settings), 'UTC'),
+                   coalesce((SELECT min_group_users FROM slm_feedback.settings), 0)"""
+        ).fetchone()
+        self.state = connection.execute(
+            "SELECT final_through, purged_before FROM slm_feedback.rollup_state"
+        ).fetchone()
         self.queries = read_rows(connection, TABLES + "queries", Query)
         self.feedback = read_rows(connection, TABLES + "feedback", Feedback)
         self.corrections = read_rows(connection, TABLES + "corrections", Correction)
         purged_before = self.state[1] if self.state else None
-        self.oracle = Oracle(self.queries, self.feedback, self.zone, purged_before,
-                             freezes.days(connection) if purged_before else None)
+        self.oracle = Oracle(
+            self.queries, self.feedback, self.zone, purged_before, freezes.days(connection) if purged_before else None
+        )
         self.today = self.oracle.calendar.day(self.now)
-        self.min_users = 0
 
 
 def rows_of(snapshot, function, *arguments):
@@ -52,8 +57,11 @@ def expect(what, found, wanted):
 
 
 def close(what, found, wanted):
-    if (found is None) != (wanted is None) or found is not None and not math.isclose(found, wanted, rel_tol=1e-9,
-                                                                                       abs_tol=1e-12):
+    if (
+        (found is None) != (wanted is None)
+        or found is not None
+        and not math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-12)
+    ):
         raise Mismatch(f"{what} is {found!r}, the raw rows say {wanted!r}")
 
 
@@ -67,8 +75,10 @@ def check_percentiles(what, found, times):
         low = max(0, math.floor((p - error) * len(ordered)) - 1)
         high = min(len(ordered) - 1, math.ceil((p + error) * len(ordered)))
         if value is None or not ordered[low] - 1e-6 <= value <= ordered[high] + 1e-6:
-            raise Mismatch(f"{what} p{p * 100:.0f} is {value!r}, not within {error:.1%} of rank of {len(ordered)} values: "
-                           f"{ordered[low]} to {ordered[high]}")
+            raise Mismatch(
+                f"{what} p{p * 100:.0f} is {value!r}, not within {error:.1%} of rank of {len(ordered)} values: "
+                f"{ordered[low]} to {ordered[high]}"
+            )
 
 
 def check_users(what, found, users):
@@ -79,12 +89,19 @@ def check_users(what, found, users):
 def check_measures(what, row, measures):
     """The columns that every report of metrics has."""
     for column, wanted in (
-            ("total_queries", measures.total), ("avg_response_time_ms", measures.average_time),
-            ("positive_feedback_count", measures.positive), ("negative_feedback_count", measures.negative),
-            ("neutral_feedback_count", measures.neutral), ("positive_ratio", measures.positive_ratio),
-            ("feedback_rate", measures.feedback_rate), ("avg_rating", measures.average_rating),
-            ("error_count", measures.errors), ("input_tokens", measures.input_tokens),
-            ("output_tokens", measures.output_tokens), ("cost_usd", measures.cost)):
+        ("total_queries", measures.total),
+        ("avg_response_time_ms", measures.average_time),
+        ("positive_feedback_count", measures.positive),
+        ("negative_feedback_count", measures.negative),
+        ("neutral_feedback_count", measures.neutral),
+        ("positive_ratio", measures.positive_ratio),
+        ("feedback_rate", measures.feedback_rate),
+        ("avg_rating", measures.average_rating),
+        ("error_count", measures.errors),
+        ("input_tokens", measures.input_tokens),
+        ("output_tokens", measures.output_tokens),
+        ("cost_usd", measures.cost),
+    ):
         expect(f"{what} {column}", getattr(row, column), wanted)
     if hasattr(row, "positive_ratio_low"):
         low, high = wilson(measures.positive, measures.positive + measures.negative)
@@ -96,22 +113,31 @@ def report_daily(snapshot, random, first, last):
     model, version = random.choice((None, "", "m-a", "m-b")), random.choice((None, None, "", "v1"))
     found = rows_of(snapshot, "report_daily", first, last, model, version)
     first, last = range_of(snapshot, first, last)
-    wanted = [(day, measures) for day, measures in snapshot.oracle.daily(first, last, model, version)
-              if len(measures.users) >= snapshot.min_users]
+    wanted = [
+        (day, measures)
+        for day, measures in snapshot.oracle.daily(first, last, model, version)
+        if len(measures.users) >= snapshot.min_users
+    ]
     what = f"report_daily({first}, {last}, {model!r}, {version!r})"
     expect(what + " days", [row.date for row in found], [day for day, _ in wanted])
     for row, (day, measures) in zip(found, wanted):
         check_measures(f"{what} {day}", row, measures)
         expect(f"{what} {day} unique_users", row.unique_users, len(measures.users))
-        check_percentiles(f"{what} {day}", (row.p50_response_time_ms, row.p95_response_time_ms,
-                                            row.p99_response_time_ms), measures.times)
+        check_percentiles(
+            f"{what} {day}",
+            (row.p50_response_time_ms, row.p95_response_time_ms, row.p99_response_time_ms),
+            measures.times,
+        )
 
 
 def check_merged(what, row, measures):
     check_measures(what, row, measures)
     check_users(what + " approx_unique_users", row.approx_unique_users, measures.users)
-    check_percentiles(what, (row.approx_p50_response_time_ms, row.approx_p95_response_time_ms,
-                             row.approx_p99_response_time_ms), measures.times)
+    check_percentiles(
+        what,
+        (row.approx_p50_response_time_ms, row.approx_p95_response_time_ms, row.approx_p99_response_time_ms),
+        measures.times,
+    )
 
 
 def report_models(snapshot, random, first, last):
@@ -144,8 +170,9 @@ def report_summary(snapshot, random, first, last):
         return
     expect(what + " rows", len(found), 1)
     expect(what + " range", (found[0].first_day, found[0].last_day), (first, last))
-    expect(what + " days_with_queries", found[0].days_with_queries,
-           len(snapshot.oracle.daily(first, last, None, None)))
+    expect(
+        what + " days_with_queries", found[0].days_with_queries, len(snapshot.oracle.daily(first, last, None, None))
+    )
     check_merged(what, found[0], measures)
 
 
@@ -155,9 +182,12 @@ def report_top_questions(snapshot, random, first, last):
     found = rows_of(snapshot, "report_top_questions", first, last, limit, order_by, model, version)
     first, last = range_of(snapshot, first, last)
     what = f"report_top_questions({first}, {last}, {limit}, {order_by!r}, {model!r}, {version!r})"
-    wanted = {hash_: entry for hash_, entry in snapshot.oracle.questions(first, last, model, version).items()
-              if len(entry[0].users) >= snapshot.min_users
-              and (order_by == "asked" or entry[0].positive + entry[0].negative > 0)}
+    wanted = {
+        hash_: entry
+        for hash_, entry in snapshot.oracle.questions(first, last, model, version).items()
+        if len(entry[0].users) >= snapshot.min_users
+        and (order_by == "asked" or entry[0].positive + entry[0].negative > 0)
+    }
 
     def place(hash_):
         measures = wanted[hash_][0]
@@ -175,13 +205,18 @@ def report_top_questions(snapshot, random, first, last):
         entry = f"{what} {row.question_hash}"
         if row.question not in texts[row.question_hash]:
             raise Mismatch(f"{entry} question is {row.question!r}, which nobody asked")
-        for column, value in (("times_asked", measures.total), ("unique_users", len(measures.users)),
-                              ("avg_response_time_ms", measures.average_time),
-                              ("positive_feedback_count", measures.positive),
-                              ("negative_feedback_count", measures.negative),
-                              ("neutral_feedback_count", measures.neutral),
-                              ("positive_ratio", measures.positive_ratio), ("avg_rating", measures.average_rating),
-                              ("first_asked_at", asked_first), ("last_asked_at", asked_last)):
+        for column, value in (
+            ("times_asked", measures.total),
+            ("unique_users", len(measures.users)),
+            ("avg_response_time_ms", measures.average_time),
+            ("positive_feedback_count", measures.positive),
+            ("negative_feedback_count", measures.negative),
+            ("neutral_feedback_count", measures.neutral),
+            ("positive_ratio", measures.positive_ratio),
+            ("avg_rating", measures.average_rating),
+            ("first_asked_at", asked_first),
+            ("last_asked_at", asked_last),
+        ):
             expect(f"{entry} {column}", getattr(row, column), value)
 
 
@@ -191,53 +226,80 @@ def export_daily_metrics(snapshot, random, first, last):
         key = row.date, row.model, row.prompt_version
         expect(f"export_daily_metrics times of {key}", found.get(key), None)
         found[key] = row
-    wanted = {(day, *key): measures for day, levels in snapshot.oracle.days.items() for key, measures in levels.items()
-              if (first is None or day >= first) and (last is None or day <= last)
-              and len(measures.users) >= snapshot.min_users}
+    wanted = {
+        (day, *key): measures
+        for day, levels in snapshot.oracle.days.items()
+        for key, measures in levels.items()
+        if (first is None or day >= first)
+        and (last is None or day <= last)
+        and len(measures.users) >= snapshot.min_users
+    }
     what = f"export_daily_metrics({first}, {last})"
     if found.keys() != wanted.keys():
         raise Mismatch(f"{what} misses {wanted.keys() - found.keys()} and has {found.keys() - wanted.keys()} too much")
     for key, row in found.items():
         measures = wanted[key]
         for column, value in (
-                ("total_queries", measures.total), ("response_time_count", len(measures.times)),
-                ("response_time_sum_ms", sum(measures.times)), ("positive_feedback_count", measures.positive),
-                ("negative_feedback_count", measures.negative), ("neutral_feedback_count", measures.neutral),
-                ("feedback_count", measures.opinions), ("rated_queries", measures.rated),
-                ("rating_count", measures.rating_count), ("rating_sum", measures.rating_sum),
-                ("unique_users", len(measures.users)), ("error_count", measures.errors),
-                ("input_tokens", measures.input_tokens), ("output_tokens", measures.output_tokens),
-                ("cost_usd", measures.cost), ("hourly_queries", measures.hours)):
+            ("total_queries", measures.total),
+            ("response_time_count", len(measures.times)),
+            ("response_time_sum_ms", sum(measures.times)),
+            ("positive_feedback_count", measures.positive),
+            ("negative_feedback_count", measures.negative),
+            ("neutral_feedback_count", measures.neutral),
+            ("feedback_count", measures.opinions),
+            ("rated_queries", measures.rated),
+            ("rating_count", measures.rating_count),
+            ("rating_sum", measures.rating_sum),
+            ("unique_users", len(measures.users)),
+            ("error_count", measures.errors),
+            ("input_tokens", measures.input_tokens),
+            ("output_tokens", measures.output_tokens),
+            ("cost_usd", measures.cost),
+            ("hourly_queries", measures.hours),
+        ):
             expect(f"{what} {key} {column}", getattr(row, column), value)
-        check_percentiles(f"{what} {key}", (row.p50_response_time_ms, row.p95_response_time_ms,
-                                            row.p99_response_time_ms), measures.times)
+        check_percentiles(
+            f"{what} {key}",
+            (row.p50_response_time_ms, row.p95_response_time_ms, row.p99_response_time_ms),
+            measures.times,
+        )
 
 
 def export_interactions(snapshot, random, first, last):
-    columns = ("request_id query_text response_text created_at user_id session_id response_time_ms model prompt_version "
-               "input_tokens output_tokens cost_usd error question_hash feedback_user_id is_helpful rating comment "
-               "sentiment feedback_created_at feedback_updated_at").split()
+    columns = (
+        "request_id query_text response_text created_at user_id session_id response_time_ms model prompt_version "
+        "input_tokens output_tokens cost_usd error question_hash feedback_user_id is_helpful rating comment "
+        "sentiment feedback_created_at feedback_updated_at"
+    ).split()
     function = "export_interactions(from_date => %s, to_date => %s)"
-    found = collections.Counter(snapshot.connection.execute(
-        f"SELECT {', '.join(columns)} FROM slm_feedback.{function}", [first, last]).fetchall())
+    found = collections.Counter(
+        snapshot.connection.execute(
+            f"SELECT {', '.join(columns)} FROM slm_feedback.{function}", [first, last]
+        ).fetchall()
+    )
     wanted = collections.Counter()
     for query in snapshot.queries:
         if in_dates(snapshot, query, first, last):
             own = tuple(getattr(query, column) for column in columns[:14])
             opinions = snapshot.oracle.opinions.get(query.request_id)
             for o in opinions or ():
-                wanted[own + (o.user_id, o.is_helpful, o.rating, o.comment, o.sentiment, o.created_at, o.updated_at)] += 1
+                wanted[
+                    own + (o.user_id, o.is_helpful, o.rating, o.comment, o.sentiment, o.created_at, o.updated_at)
+                ] += 1
             if not opinions:
                 wanted[own + (None,) * 7] += 1
     if found != wanted:
-        raise Mismatch(f"export_interactions({first}, {last}) misses {list((wanted - found))[:3]} and has "
-                       f"{list((found - wanted))[:3]} too much")
+        raise Mismatch(
+            f"export_interactions({first}, {last}) misses {list((wanted - found))[:3]} and has "
+            f"{list((found - wanted))[:3]} too much"
+        )
 
 
 def in_dates(snapshot, query, first, last):
     calendar = snapshot.oracle.calendar
-    return ((first is None or query.created_at >= calendar.start(first))
-            and (last is None or query.created_at < calendar.start(last + DAY)))
+    return (first is None or query.created_at >= calendar.start(first)) and (
+        last is None or query.created_at < calendar.start(last + DAY)
+    )
 
 
 def training_exports(snapshot, random, first, last):
@@ -253,8 +315,11 @@ def raw_rows(snapshot, random, first, last):
     for opinion in snapshot.feedback:
         if opinion.request_id not in queries:
             raise Mismatch(f"feedback on {opinion.request_id} has no query")
-        expect(f"query_created_at of {opinion.request_id}", opinion.query_created_at,
-               queries[opinion.request_id].created_at)
+        expect(
+            f"query_created_at of {opinion.request_id}",
+            opinion.query_created_at,
+            queries[opinion.request_id].created_at,
+        )
     for correction in snapshot.corrections:
         if correction.request_id not in queries:
             raise Mismatch(f"a correction to {correction.request_id} has no query")
@@ -283,7 +348,7 @@ OF_ROWS = (report_top_questions, export_interactions, training_exports, raw_rows
 
 
 def compare_all(snapshot, random, compared, whole=False):
-    """Compares every report over random ranges (or all days); calls compared(name) for each. Raises Mismatch if one differs."""
+    """Compares every report over random ranges, or all days; calls compared(name) for each. Raises Mismatch."""
     for report in OF_METRICS + OF_ROWS:
         first, last = random_range(snapshot, random, whole)
         if report in OF_METRICS:

@@ -1,5 +1,6 @@
-"""One round: a database of its own, clients that use it for some seconds while the chaos is at work, and the final check."""
+"""One round: a database of its own, clients that use it for some seconds under the chaos, and the final check."""
 
+import datetime
 import random
 import threading
 import time
@@ -32,6 +33,8 @@ class Round:
         self.restarting = threading.Lock()
         self.ended = threading.Event()
         self.deadline = None
+        # How much faster the server's clock runs than ours.
+        self.speed = 1
         self.writers = []
         self.copiers = []
 
@@ -54,10 +57,18 @@ class Round:
         """Who waits for whom, as evidence."""
         try:
             with self.connect("locks") as connection:
-                return "\n".join(map(str, connection.execute("""
-                    SELECT a.pid, a.application_name, a.state, a.wait_event_type, a.wait_event, pg_blocking_pids(a.pid), a.query,
+                return "\n".join(
+                    map(
+                        str,
+                        connection.execute(
+                            """
+                    SELECT a.pid, a.application_name, a.state, a.wait_event_type, a.wait_event,
+                           pg_blocking_pids(a.pid), a.query,
                            now() - a.xact_start
-                    FROM pg_stat_activity a WHERE a.datname = current_database()""").fetchall()))
+                    FROM pg_stat_activity a WHERE a.datname = current_database()"""
+                        ).fetchall(),
+                    )
+                )
         except psycopg.Error as error:
             return str(error)
 
@@ -73,16 +84,40 @@ class Round:
     def clients(self):
         self.writers = [Writer(self, f"writer{i}") for i in range(4)]
         self.copiers = [Copier(self, "copier")]
-        return (self.writers + self.copiers
-                + [Reader(self, f"reader{i}") for i in range(2)]
-                + [Roller(self, "roller0", 0.1), Roller(self, "roller1", 0.3), Administrator(self, "administrator0", 0.2),
-                   Administrator(self, "administrator1", 0.4), TableChanger(self, "table_changer", 0.2)])
+        return (
+            self.writers
+            + self.copiers
+            + [Reader(self, f"reader{i}") for i in range(2)]
+            + [
+                Roller(self, "roller0", 0.1),
+                Roller(self, "roller1", 0.3),
+                Administrator(self, "administrator0", 0.2),
+                Administrator(self, "administrator1", 0.4),
+                TableChanger(self, "table_changer", 0.2),
+            ]
+        )
+
+    def threads(self):
+        return self.clients() + ([Chaos(self, kills=self.kills)] if self.cancels else [])
+
+    def now(self):
+        """The present time of the server."""
+        return datetime.datetime.now(datetime.timezone.utc)
 
     def run(self):
         self.install()
-        self.deadline = time.monotonic() + self.seconds
-        threads = self.clients() + [Undertaker(self)] + ([Chaos(self, kills=self.kills)] if self.cancels else [])
-        for thread in threads:
+        self.live(self.seconds)
+        if self.record.running():
+            check(self, random.Random(self.seed))
+        self.drop()
+
+    def live(self, seconds):
+        """The clients at work for so long."""
+        self.ended.clear()
+        self.deadline = time.monotonic() + seconds
+        threads = self.threads()
+        undertaker = Undertaker(self)
+        for thread in [undertaker] + threads:
             thread.start()
         while self.going():
             time.sleep(0.1)
@@ -90,11 +125,12 @@ class Round:
         for thread in threads:
             thread.join(90)
             if thread.is_alive():
-                self.record.difference("stuck", f"{thread.name} does not end: {getattr(thread, 'action', '')}", self.locks())
-                return
-        if self.record.running():
-            check(self, random.Random(self.seed))
-        self.drop()
+                self.record.difference(
+                    "stuck", f"{thread.name} does not end: {getattr(thread, 'action', '')}", self.locks()
+                )
+                self.record.stopped.set()
+        undertaker.over.set()
+        undertaker.join(30)
 
     def drop(self):
         if self.record.running():

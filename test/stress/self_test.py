@@ -9,6 +9,7 @@ import time
 import psycopg
 
 import operators
+from access import AccessRound, Caller
 from final import check
 from record import Record
 from round import Round
@@ -35,6 +36,7 @@ def sql(*statements):
     def run(_, connection):
         for statement in statements:
             connection.execute(statement)
+
     return run
 
 
@@ -48,8 +50,11 @@ def lose_a_write(round_, connection):
 
 
 def change_a_kept_row(round_, connection):
-    connection.execute("UPDATE slm_feedback.queries SET response_time_ms = coalesce(response_time_ms, 0) + 8 "
-                       "WHERE request_id = %s", [max(round_.writers[1].ledger)])
+    connection.execute(
+        "UPDATE slm_feedback.queries SET response_time_ms = coalesce(response_time_ms, 0) + 8 "
+        "WHERE request_id = %s",
+        [max(round_.writers[1].ledger)],
+    )
 
 
 def hold_a_lock(round_, _):
@@ -63,8 +68,9 @@ def release(round_, _):
 
 
 def lose_a_tombstone(_, connection):
-    request_id = connection.execute("SELECT min(request_id) FROM slm_feedback.queries WHERE request_id LIKE 'w%'"
-                                    ).fetchone()[0]
+    request_id = connection.execute(
+        "SELECT min(request_id) FROM slm_feedback.queries WHERE request_id LIKE 'w%'"
+    ).fetchone()[0]
     connection.execute("DELETE FROM slm_feedback.queries WHERE request_id = %s", [request_id])
     connection.execute("DELETE FROM slm_feedback.tombstones WHERE request_id = %s", [request_id])
 
@@ -75,25 +81,58 @@ def begin_copies_again(round_, _):
 
 
 FAULTS = (
-    Fault("a mark is lost", "report", sql(
-        f"UPDATE slm_feedback.queries SET input_tokens = coalesce(input_tokens, 0) + 1 "
-        f"WHERE slm_feedback.day_of(created_at) = {FINAL_DAY}", "DELETE FROM slm_feedback.rollup_queue"), sql(REBUILD)),
-    Fault("a stored count is wrong", "report", sql(
-        f"UPDATE slm_feedback.daily_metrics SET total_queries = total_queries + 1 WHERE date = {FINAL_DAY}"), sql(REBUILD)),
-    Fault("stored hours are wrong", "report", sql(
-        f"UPDATE slm_feedback.daily_metrics SET hourly_queries[1] = hourly_queries[1] + 1 WHERE date = {FINAL_DAY}"),
-          sql(REBUILD)),
-    Fault("a stored percentile is wrong", "report", sql(
-        f"UPDATE slm_feedback.daily_metrics SET p99_response_time_ms = 1e9 WHERE date = {FINAL_DAY}"), sql(REBUILD)),
-    Fault("a row of metrics is missing", "report", sql(
-        f"DELETE FROM slm_feedback.daily_metrics WHERE model IS NOT NULL AND date = {FINAL_DAY}"), sql(REBUILD)),
-    Fault("feedback has lost its query", "report", sql(
-        "SET session_replication_role = replica",
-        "DELETE FROM slm_feedback.queries WHERE request_id = (SELECT min(request_id) FROM slm_feedback.feedback "
-        "WHERE request_id LIKE 'w%')", "RESET session_replication_role"), sql(
+    Fault(
+        "a mark is lost",
+        "report",
+        sql(
+            f"UPDATE slm_feedback.queries SET input_tokens = coalesce(input_tokens, 0) + 1 "
+            f"WHERE slm_feedback.day_of(created_at) = {FINAL_DAY}",
+            "DELETE FROM slm_feedback.rollup_queue",
+        ),
+        sql(REBUILD),
+    ),
+    Fault(
+        "a stored count is wrong",
+        "report",
+        sql(f"UPDATE slm_feedback.daily_metrics SET total_queries = total_queries + 1 WHERE date = {FINAL_DAY}"),
+        sql(REBUILD),
+    ),
+    Fault(
+        "stored hours are wrong",
+        "report",
+        sql(
+            f"UPDATE slm_feedback.daily_metrics SET hourly_queries[1] = hourly_queries[1] + 1 WHERE date = {FINAL_DAY}"
+        ),
+        sql(REBUILD),
+    ),
+    Fault(
+        "a stored percentile is wrong",
+        "report",
+        sql(f"UPDATE slm_feedback.daily_metrics SET p99_response_time_ms = 1e9 WHERE date = {FINAL_DAY}"),
+        sql(REBUILD),
+    ),
+    Fault(
+        "a row of metrics is missing",
+        "report",
+        sql(f"DELETE FROM slm_feedback.daily_metrics WHERE model IS NOT NULL AND date = {FINAL_DAY}"),
+        sql(REBUILD),
+    ),
+    Fault(
+        "feedback has lost its query",
+        "report",
+        sql(
+            "SET session_replication_role = replica",
+            "DELETE FROM slm_feedback.queries WHERE request_id = (SELECT min(request_id) FROM slm_feedback.feedback "
+            "WHERE request_id LIKE 'w%')",
+            "RESET session_replication_role",
+        ),
+        sql(
             "DELETE FROM slm_feedback.feedback f WHERE NOT EXISTS (SELECT 1 FROM slm_feedback.queries q "
-            "WHERE q.request_id = f.request_id)", "DELETE FROM slm_feedback.corrections c WHERE NOT EXISTS "
-            "(SELECT 1 FROM slm_feedback.queries q WHERE q.request_id = c.request_id)")),
+            "WHERE q.request_id = f.request_id)",
+            "DELETE FROM slm_feedback.corrections c WHERE NOT EXISTS "
+            "(SELECT 1 FROM slm_feedback.queries q WHERE q.request_id = c.request_id)",
+        ),
+    ),
     Fault("an acknowledged write is gone", "acknowledged", lose_a_write),
     Fault("an acknowledged row is another", "acknowledged", change_a_kept_row),
     Fault("a removal left no tombstone", "copy", lose_a_tombstone, begin_copies_again),
@@ -138,15 +177,35 @@ def self_test(server, record):
         record.difference("power", f"found after every fault has been taken back: {remaining}")
     errors(round_, record)
     Round.drop(round_)
+    access(server, record)
+
+
+def access(server, record):
+    """A role with nothing that may call a function is found."""
+    round_ = AccessRound(server, record, 0)
+    round_.install()
+    with round_.connect("fault") as connection:
+        connection.execute(f"GRANT USAGE ON SCHEMA slm_feedback TO {round_.database}_nobody")
+        connection.execute(f"GRANT EXECUTE ON FUNCTION slm_feedback.library_version() TO {round_.database}_nobody")
+    client = Caller(round_, "planted", "nobody")
+    client.record = Record("self test", record.directory, keep_going=True, quiet=True)
+    client.connection = round_.connect("planted", client.database_role)
+    (routine,) = (row for row in round_.routines if row[1] == "library_version")
+    client.call(*routine)
+    client.drop()
+    if not any(check_ == "access" for check_, _ in client.record.differences):
+        record.difference("power", "nobody finds that a role with nothing may call a function")
+    record.count("planted faults found")
+    round_.drop()
 
 
 def errors(round_, record):
     """An internal error, a session left in a transaction and a client of ours that fails are all found."""
     for name, found_by, action in (
-            ("an internal error", "error", 
-             ["DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = 'XX000'; END $$"]),
-            ("a session left in a transaction", "session", ["BEGIN", "SELECT 1 / 0"]),
-            ("a lock that outlives an error", "locks", ["SELECT pg_advisory_lock(1)", "SELECT 1 / 0"])):
+        ("an internal error", "error", ["DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = 'XX000'; END $$"]),
+        ("a session left in a transaction", "session", ["BEGIN", "SELECT 1 / 0"]),
+        ("a lock that outlives an error", "locks", ["SELECT pg_advisory_lock(1)", "SELECT 1 / 0"]),
+    ):
         client = operators.Roller(round_, "planted")
         client.record = Record("self test", record.directory, keep_going=True, quiet=True)
         client.connection = round_.connect("planted")

@@ -1,6 +1,7 @@
 """A cluster of its own that can be killed at any moment, by process id only."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -35,25 +36,53 @@ class Server:
         self.socket = os.path.join(directory, "socket")
         self.log = os.path.join(directory, "server.log")
         self.child = None
+        self.before_start = lambda: None
+        self.version = int(
+            re.search(
+                r"\d+", subprocess.check_output([os.path.join(programs, "postgres"), "--version"], text=True)
+            ).group()
+        )
         self.environment = dict(os.environ, **(environment or {}))
         os.makedirs(self.socket, mode=0o700, exist_ok=True)
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
-                  environment=os.environ)
+        self._run(
+            "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            environment=os.environ,
+        )
         with open(os.path.join(self.data, "postgresql.conf"), "a") as configuration:
             configuration.write(CONFIGURATION + f"unix_socket_directories = '{self.socket}'\n" + settings)
 
     def _run(self, program, *arguments, environment=None):
-        result = subprocess.run([os.path.join(self.programs, program), *arguments], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                env=environment or self.environment)
+        result = subprocess.run(
+            [os.path.join(self.programs, program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment or self.environment,
+        )
         if result.returncode != 0:
             raise RuntimeError(f"{program} failed: {result.stdout}{self.log_tail(30)}")
 
     def start(self):
         """Starts the postmaster as a child of this process, which can then see that it is gone."""
+        self.before_start()
         with open(self.log, "a") as log:
-            self.child = subprocess.Popen([os.path.join(self.programs, "postgres"), "-D", self.data], stdout=log, stderr=log,
-                                          stdin=subprocess.DEVNULL, env=self.environment, start_new_session=True)
+            self.child = subprocess.Popen(
+                [os.path.join(self.programs, "postgres"), "-D", self.data],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self.environment,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + 90
         while True:
             try:
@@ -70,8 +99,16 @@ class Server:
             self.child.wait(90)
 
     def connect(self, application, database="stress", role="postgres", **options):
-        return psycopg.connect(host=self.socket, port=5432, dbname=database, user=role, application_name=application,
-                               connect_timeout=30, autocommit=True, **options)
+        return psycopg.connect(
+            host=self.socket,
+            port=5432,
+            dbname=database,
+            user=role,
+            application_name=application,
+            connect_timeout=30,
+            autocommit=True,
+            **options,
+        )
 
     def postmaster(self):
         return self.child.pid

@@ -62,9 +62,11 @@ class Session(threading.Thread):
     def failed(self, error):
         """Takes note of an error: is it one that may happen, and is the session as it should be after it?"""
         state = error.sqlstate
-        self.record.event(self.name, f"{self.action} failed: {state} {str(error).splitlines()[0] if str(error) else ''}")
+        self.record.event(
+            self.name, f"{self.action} failed: {state} {str(error).splitlines()[0] if str(error) else ''}"
+        )
         if state is None or self.connection is None or self.connection.broken or self.connection.closed:
-            self.record.error(self.action.split("(")[0], state or "connection")
+            self.record.error(state or "connection lost")
             self.drop()
             time.sleep(0.05)
             if state is not None and state[:2] == "XX":
@@ -73,25 +75,31 @@ class Session(threading.Thread):
         if "statement timeout" in str(error):
             self.record.difference("stuck", f"{self.name} {self.action} ran for 60 seconds", self.run_.locks())
         elif state in ALWAYS or state in self.expected:
-            self.record.error(self.action.split("(")[0], state)
+            self.record.error(state)
         elif state == "40P01" and self.with_concurrent_index():
-            self.record.error("CONCURRENTLY", state)
+            self.record.error("40P01 with CONCURRENTLY")
         else:
             self.unexpected(error)
         self.after_error()
 
     def unexpected(self, error):
         detail = error.diag.message_detail or ""
-        self.record.difference("error " + str(error.sqlstate), f"{self.name} {self.action}: {error}\n{detail}",
-                               self.run_.server.log_tail(40))
+        self.record.difference(
+            "error " + str(error.sqlstate),
+            f"{self.name} {self.action}: {error}\n{detail}",
+            self.run_.server.log_tail(40),
+        )
 
     def with_concurrent_index(self):
-        """CREATE INDEX CONCURRENTLY waits for older snapshots, whatever they wait for: no order of locks avoids that."""
+        """CREATE INDEX CONCURRENTLY waits for older snapshots, whatever they wait for: no order of locks avoids it."""
         time.sleep(0.2)
         lines = self.run_.server.log_tail(400).splitlines()
-        mine = [i for i, line in enumerate(lines)
-                if "deadlock detected" in line and f"[{self.connection.info.backend_pid}]" in line]
-        return bool(mine) and any("CONCURRENTLY" in line for line in lines[mine[-1]:mine[-1] + 8])
+        mine = [
+            i
+            for i, line in enumerate(lines)
+            if "deadlock detected" in line and f"[{self.connection.info.backend_pid}]" in line
+        ]
+        return bool(mine) and any("CONCURRENTLY" in line for line in lines[mine[-1] : mine[-1] + 8])
 
     def after_error(self):
         """A session outlives an error of a statement in autocommit: outside of a transaction, holding nothing."""

@@ -23,7 +23,11 @@ class Answer:
         self.label = None
         if blank(query.query_text) or query.error is not None or blank(query.response_text) or self.margin == 0:
             return
-        if self.margin > 0 and min_rating is not None and (self.average is None or self.average < Fraction(min_rating)):
+        if (
+            self.margin > 0
+            and min_rating is not None
+            and (self.average is None or self.average < Fraction(min_rating))
+        ):
             return
         self.label = self.margin > 0
 
@@ -36,8 +40,11 @@ def compare(snapshot, queries, random, first, last):
     answers = [Answer(query, snapshot.oracle.opinions.get(query.request_id, ()), min_rating) for query in queries]
     answers = [answer for answer in answers if answer.label is not None]
     by_id = {query.request_id: query for query in queries}
-    corrections = [(by_id[c.request_id], c) for c in snapshot.corrections
-                   if c.request_id in by_id and not blank(by_id[c.request_id].query_text) and not blank(c.corrected_text)]
+    corrections = [
+        (by_id[c.request_id], c)
+        for c in snapshot.corrections
+        if c.request_id in by_id and not blank(by_id[c.request_id].query_text) and not blank(c.corrected_text)
+    ]
     arguments = {"from_date": first, "to_date": last, "model": model, "min_rating": min_rating}
 
     def export(function, **more):
@@ -47,16 +54,19 @@ def compare(snapshot, queries, random, first, last):
         return (f"{function}({given})", collections.Counter(key(line) for line, in lines.fetchall()))
 
     yield *export("export_kto"), collections.Counter(
-        key({"prompt": a.query.query_text, "completion": a.query.response_text, "label": a.label}) for a in answers)
+        key({"prompt": a.query.query_text, "completion": a.query.response_text, "label": a.label}) for a in answers
+    )
     yield *export("export_kto", one_per_question=True), collections.Counter(
         key({"prompt": a.query.query_text, "completion": a.query.response_text, "label": a.label})
-        for a in clearest(answers))
+        for a in clearest(answers)
+    )
     good = [{"prompt": a.query.query_text, "completion": a.query.response_text} for a in answers if a.label]
     corrected = [{"prompt": q.query_text, "completion": c.corrected_text} for q, c in corrections]
     yield *export("export_sft"), collections.Counter(map(key, good + corrected))
     max_pairs = random.choice((1, 3, 10))
     yield *export("export_dpo", max_pairs=max_pairs), collections.Counter(
-        map(key, list(pairs_of_corrections(corrections)) + list(pairs_of_ratings(answers, max_pairs))))
+        map(key, list(pairs_of_corrections(corrections)) + list(pairs_of_ratings(answers, max_pairs)))
+    )
 
 
 def key(line):
@@ -67,7 +77,11 @@ def clearest(answers):
     """The answer on which most agree, for each question."""
     best = {}
     for answer in answers:
-        place = (abs(answer.margin), -1 if answer.average is None else answer.average, answer.query.request_id.encode())
+        place = (
+            abs(answer.margin),
+            -1 if answer.average is None else answer.average,
+            answer.query.request_id.encode(),
+        )
         if answer.query.question_hash not in best or best[answer.query.question_hash][0] < place:
             best[answer.query.question_hash] = place, answer
     return [answer for _, answer in best.values()]
@@ -87,7 +101,9 @@ def pairs_of_ratings(answers, max_pairs):
         # nulls last in both
         good.sort(key=lambda a: (-a.margin, a.average is None, -(a.average or 0), a.query.request_id.encode()))
         bad.sort(key=lambda a: (a.margin, a.average is None, a.average or 0, a.query.request_id.encode()))
-        pairs = sorted(((i + j, i, j) for i in range(min(len(good), max_pairs)) for j in range(min(len(bad), max_pairs))))
+        pairs = sorted(
+            ((i + j, i, j) for i in range(min(len(good), max_pairs)) for j in range(min(len(bad), max_pairs)))
+        )
         for _, i, j in pairs[:max_pairs]:
             chosen, rejected = good[i].query, bad[j].query
             if chosen.response_text != rejected.response_text:
