@@ -22,6 +22,7 @@ SQL_PARTS = \
 	sql/feedback.sql \
 	sql/daily_metrics.sql \
 	sql/guard_triggers.sql \
+	sql/lock_order.sql \
 	sql/record_query.sql \
 	sql/submit_feedback.sql \
 	sql/batch.sql \

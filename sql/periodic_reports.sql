@@ -1,24 +1,26 @@
 -- Periodic reports: a week, a month or any range, each against the period before, kept as structured jsonb and
--- as readable Markdown. The job 'reports' writes those of weeks and months that have ended.
-CREATE TABLE slm_feedback.period_reports (
+-- to be read as Markdown. The job 'reports' writes those of weeks and months that have ended.
+--
+-- A stored report holds numbers and, for each question, the id of one of its requests. The words are added when a
+-- report is read, from queries as it is then: so what is redacted, erased, deleted or past its retention is gone from
+-- every report in the same moment, and no copy has to be looked for.
+CREATE TABLE slm_feedback.stored_reports (
     period text NOT NULL CHECK (period IN ('week', 'month', 'range')),
     first_day date NOT NULL,
     last_day date NOT NULL,
     generated_at timestamptz NOT NULL,
     final boolean NOT NULL,
     report jsonb NOT NULL,
-    markdown text NOT NULL,
     PRIMARY KEY (period, first_day, last_day)
 );
-COMMENT ON TABLE slm_feedback.period_reports IS 'The periodic reports, one row a period. Written by generate_report(). They quote questions, so only roles that may read texts can read them.';
-COMMENT ON COLUMN slm_feedback.period_reports.period IS 'week (Monday to Sunday), month or range.';
-COMMENT ON COLUMN slm_feedback.period_reports.first_day IS 'The first day of the period.';
-COMMENT ON COLUMN slm_feedback.period_reports.last_day IS 'The last day of the period, included.';
-COMMENT ON COLUMN slm_feedback.period_reports.generated_at IS 'When the report was made.';
-COMMENT ON COLUMN slm_feedback.period_reports.final IS 'Whether every day of it was final and unmarked by then; if not, generate it again later.';
-COMMENT ON COLUMN slm_feedback.period_reports.report IS 'period, first_day, last_day, before (the days it is compared with), time_zone, summary, models, prompt_versions, questions (best, worst, asked). The measures are those of report_summary(), report_models() and report_top_questions(); under before and change stand the same measures of the period before and the differences.';
-COMMENT ON COLUMN slm_feedback.period_reports.markdown IS 'The same to read.';
-SELECT pg_catalog.pg_extension_config_dump('slm_feedback.period_reports', '');
+COMMENT ON TABLE slm_feedback.stored_reports IS 'The periodic reports without words, one row a period. Written by generate_report(), read through the view period_reports.';
+COMMENT ON COLUMN slm_feedback.stored_reports.period IS 'week (Monday to Sunday), month or range.';
+COMMENT ON COLUMN slm_feedback.stored_reports.first_day IS 'The first day of the period.';
+COMMENT ON COLUMN slm_feedback.stored_reports.last_day IS 'The last day of the period, included.';
+COMMENT ON COLUMN slm_feedback.stored_reports.generated_at IS 'When the report was made.';
+COMMENT ON COLUMN slm_feedback.stored_reports.final IS 'Whether every day of it was final and unmarked by then; if not, generate it again later.';
+COMMENT ON COLUMN slm_feedback.stored_reports.report IS 'The report as in period_reports, but of each question only its numbers and the id of one of its requests.';
+SELECT pg_catalog.pg_extension_config_dump('slm_feedback.stored_reports', '');
 
 CREATE FUNCTION slm_feedback.with_before(this jsonb, before jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -63,13 +65,13 @@ BEGIN ATOMIC
     SELECT jsonb_object_agg(o.choice, coalesce(r.rows, '[]'))
     FROM unnest(ARRAY['best', 'worst', 'asked']) AS o (choice)
     LEFT JOIN (SELECT c.choice, jsonb_agg(slm_feedback.with_before(
-                          to_jsonb(c) - 'choice' - 'ordinality',
-                          to_jsonb(b) - 'question' - 'question_hash') ORDER BY c.ordinality) AS rows
+                          to_jsonb(c) - 'choice' - 'ordinality' - 'question' - 'question_hash',
+                          to_jsonb(b) - 'question' - 'question_hash' - 'request_id') ORDER BY c.ordinality) AS rows
                FROM chosen c LEFT JOIN before b ON b.question_hash = c.question_hash
                GROUP BY c.choice) r ON r.choice = o.choice;
 END;
 COMMENT ON FUNCTION slm_feedback.report_questions(date, date, date, integer) IS
-'The best and worst rated and the most asked questions of a period as JSON, each with the same question in the period before.';
+'The best and worst rated and the most asked questions of a period as JSON, each with the same question in the period before: numbers and the id of one of its requests, no words.';
 
 -- A code span: by the specification nothing in it is markup, HTML, a link (bare ones included) or a mention, in any
 -- renderer, which escapes alone cannot promise. Its fence is longer than every run of backticks in the text.
@@ -138,8 +140,9 @@ END;
 COMMENT ON FUNCTION slm_feedback.ratio_text(jsonb) IS
 'A positive ratio with its 95% interval, to read.';
 
+-- SECURITY DEFINER, so that whoever reads the view below needs no right to call what this calls.
 CREATE FUNCTION slm_feedback.report_markdown(report jsonb) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     WITH measures (n, title, key, unit) AS (
         VALUES (1, 'Queries', 'total_queries', ''),
@@ -206,7 +209,40 @@ BEGIN ATOMIC
          FROM questions q));
 END;
 COMMENT ON FUNCTION slm_feedback.report_markdown(jsonb) IS
-'A report made by generate_report() as Markdown.';
+'A report of period_reports as Markdown.';
+
+-- Not SECURITY DEFINER: the texts are read with the rights of the role that asks.
+CREATE FUNCTION slm_feedback.with_questions(report jsonb) RETURNS jsonb
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT report || jsonb_build_object('questions', (
+        SELECT jsonb_object_agg(k.key, (
+            SELECT coalesce(jsonb_agg(r.value || jsonb_build_object(
+                       'question', (SELECT q.query_text FROM slm_feedback.readable_queries q
+                                    WHERE q.request_id = r.value ->> 'request_id'),
+                       'question_hash', (SELECT q.question_hash FROM slm_feedback.readable_queries q
+                                         WHERE q.request_id = r.value ->> 'request_id'))
+                       ORDER BY r.ordinality), '[]')
+            FROM jsonb_array_elements(k.value) WITH ORDINALITY r))
+        FROM jsonb_each(report -> 'questions') k));
+END;
+COMMENT ON FUNCTION slm_feedback.with_questions(jsonb) IS
+'A stored report with the questions'' texts and hashes as they stand now: null where a text has been removed, and for a caller who may not read it.';
+
+CREATE VIEW slm_feedback.period_reports AS
+SELECT w.period, w.first_day, w.last_day, w.generated_at, w.final, w.report,
+       slm_feedback.report_markdown(w.report) AS markdown
+FROM (SELECT s.period, s.first_day, s.last_day, s.generated_at, s.final,
+             slm_feedback.with_questions(s.report) AS report
+      FROM slm_feedback.stored_reports s) w;
+COMMENT ON VIEW slm_feedback.period_reports IS 'The periodic reports, one row a period. They quote questions as they stand now, so only roles that may read texts can read them.';
+COMMENT ON COLUMN slm_feedback.period_reports.period IS 'week (Monday to Sunday), month or range.';
+COMMENT ON COLUMN slm_feedback.period_reports.first_day IS 'The first day of the period.';
+COMMENT ON COLUMN slm_feedback.period_reports.last_day IS 'The last day of the period, included.';
+COMMENT ON COLUMN slm_feedback.period_reports.generated_at IS 'When the report was made.';
+COMMENT ON COLUMN slm_feedback.period_reports.final IS 'Whether every day of it was final and unmarked by then; if not, generate it again later.';
+COMMENT ON COLUMN slm_feedback.period_reports.report IS 'period, first_day, last_day, before (the days it is compared with), time_zone, summary, models, prompt_versions, questions (best, worst, asked). The measures are those of report_summary(), report_models() and report_top_questions(); under before and change stand the same measures of the period before and the differences. A question is the text of request_id as it stands now, null once that is removed.';
+COMMENT ON COLUMN slm_feedback.period_reports.markdown IS 'The same to read.';
 
 CREATE FUNCTION slm_feedback.days_are_final(first_day date, last_day date) RETURNS boolean
     LANGUAGE sql STABLE
@@ -275,11 +311,12 @@ BEGIN
         'prompt_versions', slm_feedback.report_rows(first, last, before_first, true),
         'questions', slm_feedback.report_questions(first, last, before_first));
 
-    INSERT INTO slm_feedback.period_reports AS p (period, first_day, last_day, generated_at, final, report, markdown)
-    VALUES (period, first, last, slm_feedback.clock(), (body ->> 'final')::boolean, body, slm_feedback.report_markdown(body))
-    ON CONFLICT ON CONSTRAINT period_reports_pkey DO UPDATE
-    SET generated_at = excluded.generated_at, final = excluded.final, report = excluded.report, markdown = excluded.markdown
-    RETURNING p.* INTO made;
+    INSERT INTO slm_feedback.stored_reports AS s (period, first_day, last_day, generated_at, final, report)
+    VALUES (period, first, last, slm_feedback.clock(), (body ->> 'final')::boolean, body)
+    ON CONFLICT ON CONSTRAINT stored_reports_pkey DO UPDATE
+    SET generated_at = excluded.generated_at, final = excluded.final, report = excluded.report;
+    SELECT p.* INTO made FROM slm_feedback.period_reports p
+    WHERE p.period = generate_report.period AND p.first_day = first AND p.last_day = last;
     PERFORM pg_notify('slm_feedback_report', jsonb_build_object(
         'period', period, 'first_day', first, 'last_day', last, 'final', made.final)::text);
     RETURN made;
@@ -287,32 +324,6 @@ END
 $$;
 COMMENT ON FUNCTION slm_feedback.generate_report(text, date, date) IS
 'Makes and stores the report of a week (Monday to Sunday) or month, that which holds from_date (default: the last one that has ended), or of a range from_date to to_date; replaces an earlier one of the same days, returns it, and notifies channel slm_feedback_report with period, first_day, last_day and final as JSON. Measures and exactness as in report_summary(), report_models() and report_top_questions(). Errors: 22023 unknown period or a day or range that cannot be reported, 22004 a range without both dates.';
-
-CREATE FUNCTION slm_feedback.forget_report_questions(question_hashes bigint[]) RETURNS bigint
-    LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    WITH cleaned AS (
-        SELECT p.period, p.first_day, p.last_day, p.report || jsonb_build_object('questions', (
-                   SELECT jsonb_object_agg(k.key, (
-                       SELECT coalesce(jsonb_agg(CASE WHEN (r.value ->> 'question_hash')::bigint = ANY (question_hashes)
-                                                      THEN r.value || '{"question": null}' ELSE r.value END ORDER BY r.ordinality), '[]')
-                       FROM jsonb_array_elements(k.value) WITH ORDINALITY r))
-                   FROM jsonb_each(p.report -> 'questions') k)) AS report
-        FROM slm_feedback.period_reports p
-        WHERE EXISTS (SELECT 1 FROM jsonb_each(p.report -> 'questions') k, jsonb_array_elements(k.value) r
-                      WHERE (r.value ->> 'question_hash')::bigint = ANY (question_hashes)
-                        AND r.value ->> 'question' IS NOT NULL)
-    ), changed AS (
-        UPDATE slm_feedback.period_reports p
-        SET report = c.report, markdown = slm_feedback.report_markdown(c.report)
-        FROM cleaned c
-        WHERE (p.period, p.first_day, p.last_day) = (c.period, c.first_day, c.last_day)
-        RETURNING 1
-    )
-    SELECT count(*) FROM changed;
-END;
-COMMENT ON FUNCTION slm_feedback.forget_report_questions(bigint[]) IS
-'Takes the texts of these questions (question_hash) out of the stored periodic reports, and keeps their numbers; returns how many reports it changed. For requests to erase a person''s questions.';
 
 CREATE FUNCTION slm_feedback.write_due_reports() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -329,7 +340,7 @@ BEGIN
         step := ('1 ' || of_period)::interval;
         ended := date_trunc(of_period, today::timestamp) - step;
         -- After the newest there is, but no more than a dozen; if there is none yet, the last one.
-        first := greatest(coalesce((SELECT max(p.first_day) + step FROM slm_feedback.period_reports p
+        first := greatest(coalesce((SELECT max(p.first_day) + step FROM slm_feedback.stored_reports p
                                     WHERE p.period = of_period AND p.final AND p.first_day <= ended),
                                    ended), ended - 11 * step);
         WHILE first <= ended LOOP

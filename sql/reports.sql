@@ -341,7 +341,8 @@ CREATE FUNCTION slm_feedback.report_top_questions(
     positive_ratio double precision,
     avg_rating double precision,
     first_asked_at timestamptz,
-    last_asked_at timestamptz
+    last_asked_at timestamptz,
+    request_id text
 )
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -350,9 +351,10 @@ BEGIN ATOMIC
            CASE WHEN (SELECT has_column_privilege('slm_feedback.queries'::regclass, 'question_hash', 'SELECT'))
                 THEN (SELECT q.question_hash FROM slm_feedback.readable_queries q WHERE q.request_id = t.request_id) END,
            t.times_asked, t.unique_users, t.avg_response_time_ms, t.positive_feedback_count, t.negative_feedback_count,
-           t.neutral_feedback_count, t.positive_ratio, t.avg_rating, t.first_asked_at, t.last_asked_at
+           t.neutral_feedback_count, t.positive_ratio, t.avg_rating, t.first_asked_at, t.last_asked_at,
+           t.request_id
     FROM slm_feedback.top_questions(from_date, to_date, max_rows, order_by, model, prompt_version) WITH ORDINALITY t
     ORDER BY t.ordinality;
 END;
 COMMENT ON FUNCTION slm_feedback.report_top_questions(date, date, integer, text, text, text) IS
-'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it; it and question_hash are null for a caller who may not read texts (see grant_access). max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';
+'The questions asked from from_date to to_date (default: the last 30 days), grouped by their normalised form, from the raw rows; exact. order_by: asked (most often first), worst (lowest upper end of the 95% Wilson interval of positive_ratio first) or best (highest lower end first); the last two list questions with feedback only. question is the text as one of its askers wrote it, in the request request_id; it and question_hash are null for a caller who may not read texts (see grant_access). max_rows null gives all. Errors: 22023 from_date after to_date or an unknown order_by, 2201W a negative max_rows.';

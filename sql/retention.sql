@@ -13,6 +13,7 @@ BEGIN
                   DETAIL = format('Rows are kept for %s days, texts for %s.', rows_days, texts_days),
                   HINT = 'Leave texts_days out to remove texts together with their rows.';
     END IF;
+    PERFORM slm_feedback.lock_settings();
     INSERT INTO slm_feedback.settings (retain_rows_days, retain_texts_days) VALUES (rows_days, texts_days)
     ON CONFLICT (singleton) DO UPDATE
         SET retain_rows_days = excluded.retain_rows_days, retain_texts_days = excluded.retain_texts_days;
@@ -58,14 +59,10 @@ BEGIN
     IF kept.retain_texts_days IS NOT NULL THEN
         texts_before := slm_feedback.day_start(least(final_before, today - kept.retain_texts_days));
     END IF;
-    -- Reports quote questions.
-    UPDATE slm_feedback.period_reports p
-    SET report = p.report || '{"questions": {}}', markdown = slm_feedback.report_markdown(p.report || '{"questions": {}}')
-    WHERE p.last_day < slm_feedback.day_of(greatest(rows_before, texts_before)) AND p.report -> 'questions' <> '{}';
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.freeze_days() IS
-'First step of the retention job: freezes the days whose raw rows are to be deleted, and returns before when rows and texts go (null: none); takes the questions out of periodic reports that old. Only days that are final and not marked.';
+'First step of the retention job: freezes the days whose raw rows are to be deleted, and returns before when rows and texts go (null: none). Only days that are final and not marked.';
 
 CREATE FUNCTION slm_feedback.why_nothing_purged() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -99,6 +96,7 @@ DECLARE
 BEGIN
     ids := ARRAY(SELECT q.request_id FROM slm_feedback.queries q
                  WHERE q.created_at < before ORDER BY q.created_at LIMIT max_rows);
+    PERFORM slm_feedback.lock_answers(ids);
     -- Feedback goes by the foreign key.
     DELETE FROM slm_feedback.queries q WHERE q.request_id = ANY (ids);
     RETURN cardinality(ids);
@@ -114,6 +112,7 @@ CREATE FUNCTION slm_feedback.purge_texts(
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    ids text[];
     more bigint;
 BEGIN
     SELECT max(w.created_at) INTO done_through
@@ -124,20 +123,22 @@ BEGIN
     IF done_through IS NULL THEN
         RETURN;
     END IF;
+    -- Those that still have a text.
+    ids := ARRAY(SELECT q.request_id FROM slm_feedback.queries q
+                 WHERE q.created_at > coalesce(after, '-infinity') AND q.created_at <= done_through
+                   AND (q.query_text IS NOT NULL OR q.response_text IS NOT NULL
+                        OR EXISTS (SELECT 1 FROM slm_feedback.feedback f WHERE f.request_id = q.request_id AND f.comment <> '')
+                        OR EXISTS (SELECT 1 FROM slm_feedback.corrections c WHERE c.request_id = q.request_id)));
+    PERFORM slm_feedback.lock_answers(ids);
     UPDATE slm_feedback.queries q SET query_text = NULL, response_text = NULL
-    WHERE q.created_at > coalesce(after, '-infinity') AND q.created_at <= done_through
-      AND (q.query_text IS NOT NULL OR q.response_text IS NOT NULL);
+    WHERE q.request_id = ANY (ids) AND (q.query_text IS NOT NULL OR q.response_text IS NOT NULL);
     GET DIAGNOSTICS changed = ROW_COUNT;
     -- Empty, not null: an opinion that is a comment alone stays one.
-    UPDATE slm_feedback.feedback f SET comment = ''
-    WHERE f.query_created_at > coalesce(after, '-infinity') AND f.query_created_at <= done_through
-      AND f.comment <> '';
+    UPDATE slm_feedback.feedback f SET comment = '' WHERE f.request_id = ANY (ids) AND f.comment <> '';
     GET DIAGNOSTICS more = ROW_COUNT;
     changed := changed + more;
     -- A correction is nothing but text.
-    DELETE FROM slm_feedback.corrections c USING slm_feedback.queries q
-    WHERE c.request_id = q.request_id
-      AND q.created_at > coalesce(after, '-infinity') AND q.created_at <= done_through;
+    DELETE FROM slm_feedback.corrections c WHERE c.request_id = ANY (ids);
     GET DIAGNOSTICS more = ROW_COUNT;
     changed := changed + more;
 END

@@ -130,10 +130,13 @@ function markdown_text(text,integer)|-
 function number_text(jsonb,text)|-
 function change_text(jsonb,text,text)|-
 function ratio_text(jsonb)|-
-function report_markdown(jsonb)|-
+function report_markdown(jsonb)|texts admin
+function with_questions(jsonb)|texts admin
 function days_are_final(date,date)|-
 function write_due_reports()|-
-function forget_report_questions(bigint[])|-
+function lock_answers(text[])|-
+function lock_out_writers()|-
+function lock_settings()|-
 function alert_metrics()|-
 function measure(text,date,date,text,text)|-
 function notify_alert(alerts,alert_rules)|-
@@ -187,7 +190,8 @@ table rollup_state|admin
 table rollup_runs|admin
 table dashboard_questions|admin
 table dashboard_questions_state|admin
-table period_reports|texts admin
+view period_reports|texts admin
+table stored_reports|admin
 table alert_rules|admin
 table alerts|admin
 view jobs|admin

@@ -222,6 +222,8 @@ INSERT INTO public.slm_calls VALUES
     ('report_jobs', 'admin', $$SELECT * FROM slm_feedback.report_jobs()$$, 'ran'),
     ('set_retention', 'admin', $$SELECT slm_feedback.set_retention(400, 90)$$, 'ran'),
     ('generate_report', 'admin', $$SELECT slm_feedback.generate_report('range', '2026-01-01', '2026-01-02')$$, 'ran'),
+    ('report_markdown', 'admin', $$SELECT slm_feedback.report_markdown('{}')$$, 'ran'),
+    ('with_questions', 'admin', $$SELECT slm_feedback.with_questions('{"questions": {"best": [{"request_id": "r1"}]}}')$$, 'ran'),
     ('set_alert_rule', 'admin', $$SELECT slm_feedback.set_alert_rule('a', 'total_queries', 'falls', 0.5, no_data => 'open', min_sample => 5)$$, 'ran'),
     ('report_alerts', 'analyst', $$SELECT * FROM slm_feedback.report_alerts()$$, 'ran'),
     ('drop_alert_rule', 'admin', $$SELECT slm_feedback.drop_alert_rule('a')$$, 'ran'),

@@ -22,7 +22,8 @@ VALUES ('tiny', '', '', now(), 'tiny', 0, 'tiny', 'tiny', 0, 0, ('1e-16383')::nu
 INSERT INTO slm_feedback.feedback (request_id, user_id, is_helpful, rating, comment) VALUES
     ('max1', repeat('u', 255), true, 5, ''), ('max1', NULL, false, 1, NULL), ('tiny', 'tiny', NULL, NULL, ''), ('oldest', 'x', NULL, 3, NULL);
 INSERT INTO slm_feedback.corrections (request_id, user_id, corrected_text) VALUES ('max1', NULL, ''), ('tiny', repeat('u', 255), repeat('c', 10000));
-SELECT slm_feedback.set_alert_rule('rule ' || metric || condition, metric, condition, 0.5, days => 366)
+SELECT slm_feedback.set_alert_rule('rule ' || metric || condition, metric, condition,
+                                   CASE WHEN metric = 'avg_rating' AND condition = 'above' THEN 1.5 ELSE 0.5 END, days => 366)
 FROM slm_feedback.alert_metrics(), unnest('{above,rises}'::text[]) condition \g /dev/null
 -- the tiny cost alone
 SELECT slm_feedback.set_alert_rule('tiny cost', 'cost_usd', 'below', 1, model => 'tiny', days => 1) \g /dev/null

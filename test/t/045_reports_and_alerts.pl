@@ -130,17 +130,44 @@ is(sql(q{SELECT slm_feedback.markdown_text(E' \u202Ecod\u2069.exe\u200E\u061C\u2
 is(sql(q{SELECT slm_feedback.markdown_text(v) FROM unnest(ARRAY[NULL, '', E' \n\u200E']) v}), "\n\n", 'nothing stays nothing');
 is(sql(q{SELECT slm_feedback.markdown_cell(E'a|b\\\\|c')}), '`a/b\\/c`', 'it cannot end a cell');
 
-# A question that has to be forgotten: its numbers stay, in every report.
-is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')]) >= 4}), 't', 'a question is forgotten');
-is(sql(q{SELECT count(*) FROM slm_feedback.period_reports WHERE report::text ~ 'question 1"' OR markdown ~ 'question 1`'}), '0', 'in every report');
+# A report keeps no words: what happens to a question's text happens to it in every report that quotes it.
+sub quoted
+{
+	my ($text) = @_;
+	return sql(qq{SELECT count(*) FILTER (WHERE report::text LIKE '%"$text"%') || ' ' || count(*) FILTER (WHERE markdown LIKE '%`$text`%')
+		FROM slm_feedback.period_reports});
+}
+my $quote = sql(qq{SELECT r ->> 'request_id' FROM (SELECT report $second) s, jsonb_array_elements(report #> '{questions,asked}') r WHERE r ->> 'question' = 'question 1'});
+is($quote, '2026-06-08-m-1', 'a quote names its request');
+is(sql(q{SELECT count(*) FROM slm_feedback.stored_reports WHERE report::text ~ 'question \d|question_hash'}), '0', 'what is stored holds neither text nor hash');
+is(sql(qq{SELECT count(*) FROM (SELECT report $second) s, jsonb_array_elements(report #> '{questions,asked}') r
+	WHERE (r ->> 'question_hash')::bigint = slm_feedback.question_hash(r ->> 'question')}), '5', 'what is read holds both');
+my $before = quoted('question 1');
+like($before, qr/^([3-9]) \1$/, 'several reports quote the question');
+sql(q{UPDATE slm_feedback.queries SET query_text = 'redacted' WHERE query_text = 'question 1'});
+is(quoted('question 1') . '; ' . quoted('redacted'), "0 0; $before", 'a text that is replaced is replaced in every report');
+sql(qq{DELETE FROM slm_feedback.queries WHERE query_text = 'redacted'});
+is(quoted('redacted'), '0 0', 'one that is deleted is gone');
 like(sql("SELECT markdown $second"), qr/^1\. text not kept - asked 35 times.*^2\. `question 2` - asked 35 times/ms, 'its numbers stay');
-is(sql(q{SELECT slm_feedback.forget_report_questions(ARRAY[slm_feedback.question_hash('question 1')])}), '0', 'once');
+sql('CREATE ROLE reads_texts; CREATE ROLE reads_numbers');
+sql("SELECT slm_feedback.grant_access('reads_texts', 'analyst_texts'), slm_feedback.grant_access('reads_numbers', 'analyst')");
+is(sql("SET ROLE reads_texts; SELECT report::text LIKE '%question 2%', markdown LIKE '%question 2%' $second"), 't|t', 'a role that may read texts reads reports');
+foreach my $table ('period_reports', 'stored_reports')
+{
+	my $stderr;
+	$node->psql('postgres', "SET ROLE reads_numbers; SELECT * FROM slm_feedback.$table", stderr => \$stderr);
+	like($stderr, qr/permission denied for (table|view) $table/, "one that may not does not: $table");
+}
 
-# Questions leave the reports together with the texts.
-sql('SELECT slm_feedback.set_retention(NULL, 10)');
+# Questions leave the reports together with the texts, however recent the report's last day is.
+sql(q{SELECT slm_feedback.generate_report('range', '2026-06-01', '2026-06-14')});
+is(sql(q{SELECT markdown LIKE '%question 2%' FROM slm_feedback.period_reports WHERE (first_day, last_day) = ('2026-06-01', '2026-06-14')}), 't', 'a report of two weeks');
+sql('SELECT slm_feedback.set_retention(NULL, 12)');
+sql('CALL slm_feedback.rollup()');
 at('2026-06-20 00:10:00', q{CALL slm_feedback.run_jobs('retention')});
-is(sql(q{SELECT first_day, report -> 'questions' = '{}', markdown LIKE '%question 2%' FROM slm_feedback.period_reports WHERE period = 'week' ORDER BY 1}),
-	"2026-06-01|t|f\n2026-06-08|f|t\n2026-06-15|f|f", 'retention of texts takes the questions out of old reports');
+is(sql(q{SELECT first_day, last_day, report::text LIKE '%question 2%', markdown LIKE '%question 2%' FROM slm_feedback.period_reports
+	WHERE first_day < '2026-06-15' AND last_day BETWEEN '2026-06-07' AND '2026-06-14' ORDER BY 1, 2}),
+	"2026-06-01|2026-06-07|f|f\n2026-06-01|2026-06-14|f|f\n2026-06-05|2026-06-08|f|f\n2026-06-08|2026-06-14|t|t", 'retention of texts takes the questions out of reports');
 sql('SELECT slm_feedback.set_retention(NULL)');
 
 # --- alerts -----------------------------------------------------------------------------------------------
