@@ -47,7 +47,7 @@ BEGIN
                   HINT = 'Choose a name such as CUSTOMER_NUMBER.';
     END IF;
     -- No write may be under way that was judged by the old patterns.
-    LOCK TABLE slm_feedback.queries, slm_feedback.feedback, slm_feedback.corrections IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM slm_feedback.lock_out_writers();
     IF set_redaction_pattern.pattern IS NULL THEN
         DELETE FROM slm_feedback.redaction_patterns p WHERE p.name = set_redaction_pattern.name;
         IF NOT FOUND THEN
@@ -77,7 +77,7 @@ BEGIN
         RAISE EXCEPTION 'enabled must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- No write may be under way that was judged by the old setting.
-    LOCK TABLE slm_feedback.queries, slm_feedback.feedback, slm_feedback.corrections IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM slm_feedback.lock_out_writers();
     INSERT INTO slm_feedback.settings (redact_at_write) VALUES (enabled)
     ON CONFLICT (singleton) DO UPDATE SET redact_at_write = excluded.redact_at_write;
     PERFORM slm_feedback.audit('set_redaction', jsonb_build_object('enabled', enabled));

@@ -17,6 +17,7 @@ BEGIN
         RAISE EXCEPTION 'the smallest group must lie between 0 and 1000 users'
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use 0 to show every group.';
     END IF;
+    PERFORM slm_feedback.lock_settings();
     INSERT INTO slm_feedback.settings (min_group_users) VALUES (users)
     ON CONFLICT (singleton) DO UPDATE SET min_group_users = excluded.min_group_users;
     PERFORM slm_feedback.audit('set_min_group_users', jsonb_build_object('users', users));

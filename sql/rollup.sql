@@ -67,7 +67,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a name of pg_timezone_names, such as UTC or Europe/Berlin.';
     END;
     -- Writers decide by the zone whether they are late: none may be under way with the old one.
-    LOCK TABLE slm_feedback.queries, slm_feedback.feedback IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM slm_feedback.lock_out_writers();
     INSERT INTO slm_feedback.rollup_state DEFAULT VALUES ON CONFLICT (singleton) DO NOTHING;
     UPDATE slm_feedback.rollup_state SET final_through = NULL;
     DELETE FROM slm_feedback.daily_metrics m USING slm_feedback.rollup_state s

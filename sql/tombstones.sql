@@ -15,8 +15,13 @@ COMMENT ON COLUMN slm_feedback.tombstones.transaction_id IS 'The transaction tha
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.tombstones', 'WHERE false');
 
 CREATE FUNCTION slm_feedback.prune_tombstones(older_than interval DEFAULT '90 days') RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    request_count bigint;
+BEGIN
+    -- One at a time; removals go on leaving tombstones.
+    LOCK TABLE slm_feedback.tombstones IN SHARE UPDATE EXCLUSIVE MODE;
     WITH pruned AS (
         DELETE FROM slm_feedback.tombstones t
         WHERE t.removed_at < now() - older_than
@@ -25,7 +30,9 @@ BEGIN ATOMIC
         INSERT INTO slm_feedback.tombstones (transaction_id)
         SELECT p.transaction_id FROM pruned p ORDER BY p.transaction_id DESC LIMIT 1
     )
-    SELECT count(p.request_id) FROM pruned p;
-END;
+    SELECT count(p.request_id) INTO request_count FROM pruned p;
+    RETURN request_count;
+END
+$$;
 COMMENT ON FUNCTION slm_feedback.prune_tombstones(interval) IS
 'Removes tombstones older than this and returns how many; readers of export_changes() whose cursor is older must start again. Errors: none of its own.';

@@ -26,7 +26,7 @@ AS $$
 BEGIN
     PERFORM slm_feedback.check_choice('policy', policy, ARRAY['plain', 'pseudonym', 'drop']);
     -- No write may be under way that was judged by the old policy.
-    LOCK TABLE slm_feedback.queries, slm_feedback.feedback IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM slm_feedback.lock_out_writers();
     INSERT INTO slm_feedback.settings AS s (user_id_policy, user_id_policy_since)
     VALUES (policy, clock_timestamp())
     ON CONFLICT (singleton) DO UPDATE
@@ -72,24 +72,29 @@ CREATE FUNCTION slm_feedback.convert_queries_batch(
     OUT last_time timestamptz,
     OUT converted bigint
 )
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    WITH batch AS (
-        SELECT q.request_id, q.created_at, q.user_id
-        FROM slm_feedback.queries q
-        WHERE q.created_at >= from_time AND q.user_id IS NOT NULL
-          AND q.user_id IS DISTINCT FROM slm_feedback.stored_user_id(q.user_id)
-        ORDER BY q.created_at
-        LIMIT batch_rows
-    ), done AS (
-        UPDATE slm_feedback.queries q
-        SET user_id = slm_feedback.stored_user_id(q.user_id)
-        FROM batch b
-        WHERE q.request_id = b.request_id
-        RETURNING q.request_id
-    )
-    SELECT (SELECT max(b.created_at) FROM batch b), (SELECT count(*) FROM done);
-END;
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids text[];
+BEGIN
+    SELECT max(b.created_at), array_agg(b.request_id) INTO last_time, ids
+    FROM (SELECT q.request_id, q.created_at
+          FROM slm_feedback.queries q
+          WHERE q.created_at >= from_time AND q.user_id IS NOT NULL
+            AND q.user_id IS DISTINCT FROM slm_feedback.stored_user_id(q.user_id)
+          ORDER BY q.created_at
+          LIMIT batch_rows) b;
+    converted := 0;
+    -- No lock then: the last batch of each kind shares its transaction with what comes next.
+    IF last_time IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM slm_feedback.lock_answers(ids);
+    UPDATE slm_feedback.queries q SET user_id = slm_feedback.stored_user_id(q.user_id)
+    WHERE q.request_id = ANY (ids);
+    GET DIAGNOSTICS converted = ROW_COUNT;
+END
+$$;
 COMMENT ON FUNCTION slm_feedback.convert_queries_batch(timestamptz, integer) IS
 'Converts the user ids of up to batch_rows queries, in order of created_at from from_time; last_time is where the next batch goes on, null if none was left. Called by convert_user_ids().';
 
@@ -107,62 +112,59 @@ AS $$
 DECLARE
     requests text[];
 BEGIN
-    FOR attempt IN 1..5 LOOP
-        BEGIN
-            SELECT max(b.query_created_at), array_agg(b.request_id)
-            INTO last_time, requests
-            FROM (SELECT f.request_id, f.query_created_at
-                  FROM slm_feedback.feedback f
-                  WHERE f.query_created_at >= from_time AND f.user_id IS NOT NULL
-                    AND f.user_id IS DISTINCT FROM slm_feedback.stored_user_id(f.user_id)
-                  ORDER BY f.query_created_at
-                  LIMIT batch_rows) b;
-            -- Nobody changes these opinions before they are converted.
-            PERFORM FROM slm_feedback.feedback f WHERE f.request_id = ANY (requests)
-            ORDER BY f.request_id, f.user_id
-            FOR UPDATE;
-            WITH opinion AS (
-                SELECT f.request_id, f.user_id, slm_feedback.stored_user_id(f.user_id) AS new_id,
-                       f.is_helpful, f.rating, f.comment, f.created_at, f.updated_at
-                FROM slm_feedback.feedback f
-                WHERE f.request_id = ANY (requests)
-            ), person AS (
-                SELECT o.request_id, o.new_id,
-                       -- The row that stays is the one that has the new id, if there is one.
-                       (array_agg(o.user_id ORDER BY o.user_id IS NOT DISTINCT FROM o.new_id DESC, o.created_at, o.user_id))[1] AS kept,
-                       count(*) AS opinions,
-                       (array_agg(o.is_helpful ORDER BY o.updated_at DESC) FILTER (WHERE o.is_helpful IS NOT NULL))[1] AS is_helpful,
-                       (array_agg(o.rating ORDER BY o.updated_at DESC) FILTER (WHERE o.rating IS NOT NULL))[1] AS rating,
-                       (array_agg(o.comment ORDER BY o.updated_at DESC) FILTER (WHERE o.comment IS NOT NULL))[1] AS comment,
-                       min(o.created_at) AS created_at, max(o.updated_at) AS updated_at
-                FROM opinion o
-                GROUP BY o.request_id, o.new_id
-                HAVING bool_or(o.user_id IS DISTINCT FROM o.new_id)
-            ), gone AS (
-                DELETE FROM slm_feedback.feedback f
-                USING person p, opinion o
-                WHERE p.opinions > 1
-                  AND o.request_id = p.request_id AND o.new_id IS NOT DISTINCT FROM p.new_id
-                  AND f.request_id = o.request_id AND f.user_id IS NOT DISTINCT FROM o.user_id
-                  AND f.user_id IS DISTINCT FROM p.kept
-                RETURNING f.request_id
-            ), done AS (
-                UPDATE slm_feedback.feedback f
-                SET user_id = p.new_id, is_helpful = p.is_helpful, rating = p.rating, comment = p.comment,
-                    created_at = p.created_at, updated_at = p.updated_at
-                FROM person p
-                WHERE f.request_id = p.request_id AND f.user_id IS NOT DISTINCT FROM p.kept
-                RETURNING f.request_id
-            )
-            SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM gone) INTO converted, merged;
-            RETURN;
-        EXCEPTION WHEN unique_violation THEN
-            -- The same person has just given an opinion under the new id: look again.
-            IF attempt = 5 THEN
-                RAISE;
-            END IF;
-        END;
-    END LOOP;
+    SELECT max(b.query_created_at), array_agg(b.request_id)
+    INTO last_time, requests
+    FROM (SELECT f.request_id, f.query_created_at
+          FROM slm_feedback.feedback f
+          WHERE f.query_created_at >= from_time AND f.user_id IS NOT NULL
+            AND f.user_id IS DISTINCT FROM slm_feedback.stored_user_id(f.user_id)
+          ORDER BY f.query_created_at
+          LIMIT batch_rows) b;
+    converted := 0;
+    merged := 0;
+    IF last_time IS NULL THEN
+        RETURN;
+    END IF;
+    -- Nobody adds an opinion under the new id, or changes one, before they are converted.
+    PERFORM slm_feedback.lock_answers(requests);
+    -- A direct UPDATE may be under way.
+    PERFORM 1 FROM slm_feedback.feedback f WHERE f.request_id = ANY (requests)
+    ORDER BY f.request_id, f.user_id
+    FOR UPDATE;
+    WITH opinion AS (
+        SELECT f.request_id, f.user_id, slm_feedback.stored_user_id(f.user_id) AS new_id,
+               f.is_helpful, f.rating, f.comment, f.created_at, f.updated_at
+        FROM slm_feedback.feedback f
+        WHERE f.request_id = ANY (requests)
+    ), person AS (
+        SELECT o.request_id, o.new_id,
+               -- The row that stays is the one that has the new id, if there is one.
+               (array_agg(o.user_id ORDER BY o.user_id IS NOT DISTINCT FROM o.new_id DESC, o.created_at, o.user_id))[1] AS kept,
+               count(*) AS opinions,
+               (array_agg(o.is_helpful ORDER BY o.updated_at DESC) FILTER (WHERE o.is_helpful IS NOT NULL))[1] AS is_helpful,
+               (array_agg(o.rating ORDER BY o.updated_at DESC) FILTER (WHERE o.rating IS NOT NULL))[1] AS rating,
+               (array_agg(o.comment ORDER BY o.updated_at DESC) FILTER (WHERE o.comment IS NOT NULL))[1] AS comment,
+               min(o.created_at) AS created_at, max(o.updated_at) AS updated_at
+        FROM opinion o
+        GROUP BY o.request_id, o.new_id
+        HAVING bool_or(o.user_id IS DISTINCT FROM o.new_id)
+    ), gone AS (
+        DELETE FROM slm_feedback.feedback f
+        USING person p, opinion o
+        WHERE p.opinions > 1
+          AND o.request_id = p.request_id AND o.new_id IS NOT DISTINCT FROM p.new_id
+          AND f.request_id = o.request_id AND f.user_id IS NOT DISTINCT FROM o.user_id
+          AND f.user_id IS DISTINCT FROM p.kept
+        RETURNING f.request_id
+    ), done AS (
+        UPDATE slm_feedback.feedback f
+        SET user_id = p.new_id, is_helpful = p.is_helpful, rating = p.rating, comment = p.comment,
+            created_at = p.created_at, updated_at = p.updated_at
+        FROM person p
+        WHERE f.request_id = p.request_id AND f.user_id IS NOT DISTINCT FROM p.kept
+        RETURNING f.request_id
+    )
+    SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM gone) INTO converted, merged;
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.convert_feedback_batch(timestamptz, integer) IS
@@ -195,9 +197,12 @@ COMMENT ON FUNCTION slm_feedback.convert_corrections() IS
 CREATE FUNCTION slm_feedback.forget_frozen_users() RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH done AS (
+    -- Whoever changes stored metrics locks the state of the rollup first.
+    WITH state AS MATERIALIZED (
+        SELECT r.purged_before FROM slm_feedback.rollup_state r FOR UPDATE
+    ), done AS (
         UPDATE slm_feedback.daily_metrics m SET users = NULL
-        FROM slm_feedback.rollup_state r, slm_feedback.settings s
+        FROM state r, slm_feedback.settings s
         WHERE m.date < r.purged_before AND m.refreshed_at < s.user_id_policy_since AND m.users IS NOT NULL
         RETURNING m.date
     )
