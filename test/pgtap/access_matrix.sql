@@ -150,6 +150,8 @@ function wake_worker()|-
 function check_job(text)|-
 function night_of(date,time without time zone)|-
 function job_schedule()|-
+function request_job(text)|-
+function why_nothing_purged()|-
 function freeze_days()|-
 function purge_rows(timestamp with time zone,integer)|-
 function purge_texts(timestamp with time zone,timestamp with time zone,integer)|-
