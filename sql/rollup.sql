@@ -69,7 +69,8 @@ BEGIN
     -- Writers decide by the zone whether they are late: none may be under way with the old one.
     PERFORM slm_feedback.lock_out_writers();
     INSERT INTO slm_feedback.rollup_state DEFAULT VALUES ON CONFLICT (singleton) DO NOTHING;
-    UPDATE slm_feedback.rollup_state SET final_through = NULL;
+    -- A rollup under way has to start over.
+    UPDATE slm_feedback.rollup_state SET final_through = NULL, epoch = epoch + 1;
     DELETE FROM slm_feedback.daily_metrics m USING slm_feedback.rollup_state s
     WHERE s.purged_before IS NULL OR m.date OPERATOR(pg_catalog.>=) s.purged_before;
     INSERT INTO slm_feedback.settings (time_zone) VALUES (set_time_zone.time_zone)

@@ -23,8 +23,10 @@
  *   session's start.
  * - Prepared transactions mark their days when they are prepared.
  * - A crash loses nothing: finished days are committed with their marks gone.
- * - Each day locks the state row first, so a time zone change waits for it,
- *   and a run that finds another zone than it began with starts over.
+ * - A change of the time zone, even to the same one, changes what a day is or
+ *   drops stored days, and counts up rollup_state.epoch.  Every step of a run
+ *   locks that row first, so a change waits for it, and a step that finds
+ *   another epoch than the run's does nothing: the run starts over.
  */
 #include "postgres.h"
 
@@ -67,8 +69,8 @@ typedef struct RollupRun
 	TimestampTz oldest_transaction; /* H */
 	bool may_finalize;				/* H is known */
 	DateADT final_limit;			/* no later day becomes final */
-	pg_tz *time_zone;
-	bool zone_changed; /* the run has to start over */
+	int64 epoch;					/* of rollup_state, when the run began */
+	bool epoch_changed;				/* the run has to start over */
 	DateADT *days;
 	int ndays;
 	int day; /* the one to do, an index into days */
@@ -167,6 +169,47 @@ first_value(bool *isnull)
 }
 
 /*
+ * Lock the state row until the transaction ends, and return its epoch; -1 if
+ * somebody has removed it.
+ */
+static int64
+lock_state(void)
+{
+	static SPIPlanPtr plan;
+	bool isnull;
+	int64 epoch;
+
+	execute(&plan, "SELECT s.epoch FROM slm_feedback.rollup_state s FOR UPDATE",
+			0, NULL, NULL, NULL);
+	epoch = SPI_processed == 0 ? -1 : DatumGetInt64(first_value(&isnull));
+	/* SPI would keep it until the run ends: 8 kB a day. */
+	SPI_freetuptable(SPI_tuptable);
+	return epoch;
+}
+
+/* The first step of everything that follows begin_run(). */
+static bool
+epoch_stands(RollupRun *run)
+{
+	run->epoch_changed = lock_state() != run->epoch;
+	return !run->epoch_changed;
+}
+
+/* The last day that may become final, by the zone of the run's epoch. */
+static DateADT
+last_ended_day(TimestampTz oldest_transaction)
+{
+	static SPIPlanPtr plan;
+	static Oid types[1] = {TIMESTAMPTZOID};
+	Datum values[1] = {
+		TimestampTzGetDatum(oldest_transaction - clock_margin * USECS_PER_SEC)};
+	bool isnull;
+
+	execute(&plan, "SELECT slm_feedback.day_of($1)", 1, types, values, NULL);
+	return DatumGetDateADT(first_value(&isnull)) - 1;
+}
+
+/*
  * Write the run into the log: a running row can only be of a run that died,
  * since we hold the lock.
  */
@@ -181,14 +224,14 @@ begin_run(void *arg)
 	bool isnull;
 
 	run->oldest_transaction = oldest_transaction_start();
-	run->time_zone = slm_settings()->time_zone;
-	run->zone_changed = false;
 	run->may_finalize = !TIMESTAMP_NOT_FINITE(run->oldest_transaction);
+	execute(&state_plan,
+			"INSERT INTO slm_feedback.rollup_state DEFAULT VALUES "
+			"ON CONFLICT (singleton) DO NOTHING",
+			0, NULL, NULL, NULL);
+	run->epoch = lock_state();
 	if (run->may_finalize)
-		run->final_limit =
-			slm_day_of(run->oldest_transaction - clock_margin * USECS_PER_SEC) -
-			1;
-
+		run->final_limit = last_ended_day(run->oldest_transaction);
 	execute(&interrupt_plan,
 			"UPDATE slm_feedback.rollup_runs SET status = 'interrupted' "
 			"WHERE status OPERATOR(pg_catalog.=) 'running'",
@@ -198,10 +241,6 @@ begin_run(void *arg)
 			"WHERE r.run_id OPERATOR(pg_catalog.<=) "
 			"(SELECT pg_catalog.max(m.run_id) OPERATOR(pg_catalog.-) 999 "
 			"FROM slm_feedback.rollup_runs m)",
-			0, NULL, NULL, NULL);
-	execute(&state_plan,
-			"INSERT INTO slm_feedback.rollup_state DEFAULT VALUES "
-			"ON CONFLICT (singleton) DO NOTHING",
 			0, NULL, NULL, NULL);
 	values[0] = TimestampTzGetDatum(run->oldest_transaction);
 	execute(&insert_plan,
@@ -215,7 +254,7 @@ begin_run(void *arg)
 static void
 end_run(void *arg)
 {
-	const RollupRun *run = arg;
+	RollupRun *run = arg;
 	static SPIPlanPtr state_plan, run_plan;
 	static Oid types[2] = {DATEOID, INT8OID};
 	Datum values[2] = {DateADTGetDatum(run->final_limit),
@@ -223,6 +262,11 @@ end_run(void *arg)
 	char nulls[2] = {run->may_finalize ? ' ' : 'n', ' '};
 	SlmCaller caller = slm_become_owner();
 
+	if (!epoch_stands(run))
+	{
+		slm_become_caller(caller);
+		return;
+	}
 	/* GREATEST ignores nulls */
 	execute(&state_plan,
 			"UPDATE slm_feedback.rollup_state "
@@ -246,11 +290,18 @@ find_days(void *arg)
 	static SPIPlanPtr plan;
 	SlmCaller caller = slm_become_owner();
 
+	run->ndays = 0;
+	if (!epoch_stands(run))
+	{
+		slm_become_caller(caller);
+		return;
+	}
 	execute(&plan, "SELECT d.day FROM slm_feedback.days_to_roll_up() d (day)",
 			0, NULL, NULL, NULL);
 	run->ndays = SPI_processed;
-	run->days =
-		MemoryContextAlloc(run->context, sizeof(DateADT) * (run->ndays + 1));
+	if (run->ndays > 0)
+		run->days =
+			MemoryContextAlloc(run->context, sizeof(DateADT) * run->ndays);
 	for (int i = 0; i < run->ndays; i++)
 	{
 		bool isnull;
@@ -264,42 +315,44 @@ find_days(void *arg)
 }
 
 /*
- * Recompute one day in the current transaction, unless the time zone is no
- * longer the run's.
+ * Is a day frozen by retention?  Asked under the lock of the state row.
  */
+static bool
+is_frozen(DateADT day)
+{
+	static SPIPlanPtr plan;
+	bool isnull;
+	DateADT purged_before;
+
+	execute(&plan, "SELECT s.purged_before FROM slm_feedback.rollup_state s", 0,
+			NULL, NULL, NULL);
+	purged_before = DatumGetDateADT(first_value(&isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return !isnull && day < purged_before;
+}
+
+/* Recompute one day in the current transaction. */
 static void
 roll_up_day(void *arg)
 {
 	RollupRun *run = arg;
 	DateADT day = run->days[run->day];
-	static SPIPlanPtr lock_plan, marks_plan, delete_plan, insert_plan,
-		final_plan, run_plan;
+	static SPIPlanPtr marks_plan, delete_plan, insert_plan, final_plan,
+		run_plan;
 	static Oid types[2] = {DATEOID, INT8OID};
 	Datum values[2] = {DateADTGetDatum(day), Int64GetDatum(run->run_id)};
 	SlmCaller caller = slm_become_owner();
-	Datum purged_before;
-	bool isnull;
 
-	execute(&lock_plan,
-			"SELECT s.purged_before FROM slm_feedback.rollup_state s "
-			"FOR UPDATE",
-			0, NULL, NULL, NULL);
-	purged_before = first_value(&isnull);
-	/* SPI would keep it until the run ends: 8 kB a day. */
-	SPI_freetuptable(SPI_tuptable);
-	AcceptInvalidationMessages();
-	if (slm_settings()->time_zone != run->time_zone)
+	if (!epoch_stands(run))
 	{
-		run->zone_changed = true;
 		slm_become_caller(caller);
 		return;
 	}
-
 	execute(&marks_plan,
 			"DELETE FROM slm_feedback.rollup_queue "
 			"WHERE date OPERATOR(pg_catalog.=) $1",
 			1, types, values, NULL);
-	if (isnull || day >= DatumGetDateADT(purged_before))
+	if (!is_frozen(day))
 	{
 		execute(&delete_plan,
 				"DELETE FROM slm_feedback.daily_metrics "
@@ -343,17 +396,19 @@ roll_up_days(RollupRun *run, ErrorData **error)
 {
 	if (!slm_try(find_days, run, error))
 		return false;
+	slm_next_transaction();
 	for (run->day = 0; run->day < run->ndays; run->day++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		report_progress(run);
 		if (!slm_try(roll_up_day, run, error))
 			return false;
-		if (run->zone_changed)
-			break;
 		slm_next_transaction();
+		if (run->epoch_changed)
+			break;
 	}
-	pfree(run->days);
+	if (run->ndays > 0)
+		pfree(run->days);
 	return true;
 }
 
@@ -367,10 +422,12 @@ do_run(RollupRun *run, ErrorData **error)
 		slm_next_transaction();
 		if (!roll_up_days(run, error))
 			return false;
-	} while (run->zone_changed);
-	if (!slm_try(end_run, run, error))
-		return false;
-	slm_next_transaction();
+		if (run->epoch_changed)
+			continue;
+		if (!slm_try(end_run, run, error))
+			return false;
+		slm_next_transaction();
+	} while (run->epoch_changed);
 	return true;
 }
 
