@@ -82,7 +82,7 @@ CREATE TABLE slm_feedback.rollup_state (
 COMMENT ON TABLE slm_feedback.rollup_state IS 'How far the rollup has come: no row before the first run, then one.';
 COMMENT ON COLUMN slm_feedback.rollup_state.singleton IS 'Always true: at most one row.';
 COMMENT ON COLUMN slm_feedback.rollup_state.final_through IS 'Every day up to this one is final: its stored metrics are right unless the day is in rollup_queue.';
-COMMENT ON COLUMN slm_feedback.rollup_state.purged_before IS 'Days before this one are frozen, because retention has removed their raw rows.';
+COMMENT ON COLUMN slm_feedback.rollup_state.purged_before IS 'Days before this one are frozen, because retention has removed their raw rows. Their metrics stay; the next rollup deletes their marks.';
 COMMENT ON COLUMN slm_feedback.rollup_state.epoch IS 'How often set_time_zone() has been called: a rollup that finds another number than it began with starts over.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.rollup_state', '');
 

@@ -27,6 +27,7 @@
  *   drops stored days, and counts up rollup_state.epoch.  Every step of a run
  *   locks that row first, so a change waits for it, and a step that finds
  *   another epoch than the run's does nothing: the run starts over.
+ * - Marks of days that retention has frozen are of no use, and are deleted.
  */
 #include "postgres.h"
 
@@ -287,7 +288,7 @@ static void
 find_days(void *arg)
 {
 	RollupRun *run = arg;
-	static SPIPlanPtr plan;
+	static SPIPlanPtr frozen_plan, plan;
 	SlmCaller caller = slm_become_owner();
 
 	run->ndays = 0;
@@ -296,6 +297,11 @@ find_days(void *arg)
 		slm_become_caller(caller);
 		return;
 	}
+	execute(&frozen_plan,
+			"DELETE FROM slm_feedback.rollup_queue q "
+			"USING slm_feedback.rollup_state s "
+			"WHERE q.date OPERATOR(pg_catalog.<) s.purged_before",
+			0, NULL, NULL, NULL);
 	execute(&plan, "SELECT d.day FROM slm_feedback.days_to_roll_up() d (day)",
 			0, NULL, NULL, NULL);
 	run->ndays = SPI_processed;

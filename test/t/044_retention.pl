@@ -101,6 +101,9 @@ sql(q{DELETE FROM slm_feedback.rollup_queue});
 sql(q{SELECT slm_feedback.record_query('late', request_id => 'late', created_at => '2026-01-20 12:00+00')});
 sql('CALL slm_feedback.rollup()');
 is(sql($reports), $daily, 'a late query to a frozen day changes no metric');
+is(sql('SELECT count(*) FROM slm_feedback.rollup_queue'), '0', 'its mark is gone');
+sql(q{CALL slm_feedback.rebuild('-infinity', 'infinity')});
+is(sql('SELECT count(*) FROM slm_feedback.rollup_queue'), '0', 'a rebuild of everything leaves no mark either');
 is(purge_at('2026-03-15 00:30:00'), 'done 1', 'and goes with the next purge');
 is(sql(q{SELECT count(*) FROM slm_feedback.queries WHERE request_id = 'late'}), '0', 'it is gone');
 
