@@ -56,7 +56,7 @@ COMMENT ON COLUMN slm_feedback.daily_metrics.input_tokens IS 'Sum of input token
 COMMENT ON COLUMN slm_feedback.daily_metrics.output_tokens IS 'Sum of output tokens. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.cost_usd IS 'Sum of costs in US dollars. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.refreshed_at IS 'Everything that had been committed by this time is counted in the row.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.hourly_queries IS 'Number of queries in each hour of the local day: 24 elements, the first for 00:00 to 00:59. Exact.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.hourly_queries IS 'Number of queries in each hour of the local day: 24 elements, the first for 00:00 to 00:59. What the clock shows twice counts in the same element; where it goes back to the day before, in the first. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.users IS 'HyperLogLog sketch of the users who asked: merges over days with a standard error of about 2.3%.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_times IS 't-digest (compression 200) of the response times in milliseconds: merges over days.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.daily_metrics', '');
@@ -115,7 +115,7 @@ CREATE FUNCTION slm_feedback.user_set_merge(internal, bytea) RETURNS internal
     LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_merge';
 CREATE FUNCTION slm_feedback.user_set_size(internal) RETURNS bigint
     LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_user_set_size';
-CREATE FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz) RETURNS internal
+CREATE FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz, slm_feedback.settings) RETURNS internal
     LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'slm_hourly_counts_add';
 CREATE FUNCTION slm_feedback.hourly_counts_merge(internal, bigint[]) RETURNS internal
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_hourly_counts_merge';
@@ -125,7 +125,7 @@ CREATE AGGREGATE slm_feedback.user_set(text) (
     SFUNC = slm_feedback.user_set_add, STYPE = internal, SSPACE = 4096, FINALFUNC = slm_feedback.user_set_final);
 CREATE AGGREGATE slm_feedback.user_set_size(bytea) (
     SFUNC = slm_feedback.user_set_merge, STYPE = internal, SSPACE = 4096, FINALFUNC = slm_feedback.user_set_size);
-CREATE AGGREGATE slm_feedback.hourly_counts(timestamptz) (
+CREATE AGGREGATE slm_feedback.hourly_counts(timestamptz, slm_feedback.settings) (
     SFUNC = slm_feedback.hourly_counts_add, STYPE = internal, SSPACE = 192, FINALFUNC = slm_feedback.hourly_counts_final);
 CREATE AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) (
     SFUNC = slm_feedback.hourly_counts_merge, STYPE = internal, SSPACE = 192, FINALFUNC = slm_feedback.hourly_counts_final);
@@ -133,15 +133,15 @@ COMMENT ON FUNCTION slm_feedback.user_set_add(internal, text) IS 'Transition of 
 COMMENT ON FUNCTION slm_feedback.user_set_final(internal) IS 'Result of user_set().';
 COMMENT ON FUNCTION slm_feedback.user_set_merge(internal, bytea) IS 'Transition of user_set_size().';
 COMMENT ON FUNCTION slm_feedback.user_set_size(internal) IS 'Result of user_set_size().';
-COMMENT ON FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz) IS 'Transition of hourly_counts().';
+COMMENT ON FUNCTION slm_feedback.hourly_counts_add(internal, timestamptz, slm_feedback.settings) IS 'Transition of hourly_counts().';
 COMMENT ON FUNCTION slm_feedback.hourly_counts_merge(internal, bigint[]) IS 'Transition of hourly_counts_sum().';
 COMMENT ON FUNCTION slm_feedback.hourly_counts_final(internal) IS 'Result of hourly_counts() and hourly_counts_sum().';
 COMMENT ON AGGREGATE slm_feedback.user_set(text) IS
 'The distinct users of a group as a set of 128-bit hashes that user_set_size() merges.';
 COMMENT ON AGGREGATE slm_feedback.user_set_size(bytea) IS
 'Number of distinct users in the union of sets made by user_set(); exact unless two users share a 128-bit hash.';
-COMMENT ON AGGREGATE slm_feedback.hourly_counts(timestamptz) IS
-'Number of rows in each hour of the local day: 24 elements, the first for 00:00 to 00:59.';
+COMMENT ON AGGREGATE slm_feedback.hourly_counts(timestamptz, slm_feedback.settings) IS
+'Number of rows in each hour of the local day under the given settings: 24 elements, the first for 00:00 to 00:59.';
 COMMENT ON AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) IS
 'Element-wise sum of hourly_counts().';
 
@@ -162,7 +162,7 @@ BEGIN ATOMIC
                sum(q.input_tokens) AS input_tokens,
                sum(q.output_tokens) AS output_tokens,
                sum(q.cost_usd) AS cost_usd,
-               slm_feedback.hourly_counts(q.created_at) AS hourly_queries,
+               slm_feedback.hourly_counts(q.created_at, (SELECT s FROM slm_feedback.settings s)) AS hourly_queries,
                slm_feedback.user_set(q.user_id) AS user_set,
                @extschema:hll@.hll_add_agg(@extschema:hll@.hll_hash_text(q.user_id)) AS users,
                @extschema:tdigest@.tdigest(q.response_time_ms::double precision, 200) AS response_times

@@ -58,7 +58,7 @@ CREATE FUNCTION slm_feedback.choose_dashboard_questions(last_day date, days inte
 BEGIN ATOMIC
     WITH bounds AS (
         SELECT slm_feedback.day_start(last_day - days + 1) AS from_time,
-               slm_feedback.day_start(last_day + 1) AS to_time, slm_feedback.time_zone() AS zone
+               slm_feedback.day_start(last_day + 1) AS to_time
     ), by_request AS (
         SELECT f.request_id,
                count(*) FILTER (WHERE f.sentiment = 1) AS positive,
@@ -70,7 +70,7 @@ BEGIN ATOMIC
           AND f.query_created_at < (SELECT b.to_time FROM bounds b)
         GROUP BY 1
     ), cells AS MATERIALIZED (
-        SELECT q.question_hash, (q.created_at AT TIME ZONE (SELECT b.zone FROM bounds b))::date AS date,
+        SELECT q.question_hash, slm_feedback.day_of(q.created_at) AS date,
                coalesce(q.model, '') AS model, coalesce(q.prompt_version, '') AS prompt_version,
                count(*) AS times_asked, count(q.response_time_ms) AS response_time_count,
                coalesce(sum(q.response_time_ms::bigint), 0)::bigint AS response_time_sum_ms,

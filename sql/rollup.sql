@@ -73,9 +73,14 @@ BEGIN
     UPDATE slm_feedback.rollup_state SET final_through = NULL, epoch = epoch + 1;
     DELETE FROM slm_feedback.daily_metrics m USING slm_feedback.rollup_state s
     WHERE s.purged_before IS NULL OR m.date OPERATOR(pg_catalog.>=) s.purged_before;
-    INSERT INTO slm_feedback.settings (time_zone) VALUES (set_time_zone.time_zone)
-    ON CONFLICT (singleton) DO UPDATE SET time_zone = excluded.time_zone;
+    -- Rows before this instant are in the metrics of frozen days, and no others are.
+    INSERT INTO slm_feedback.settings (time_zone, calendar_since, calendar_first_day)
+    SELECT set_time_zone.time_zone, slm_feedback.day_start(s.purged_before), s.purged_before
+    FROM slm_feedback.rollup_state s
+    ON CONFLICT (singleton) DO UPDATE
+        SET time_zone = excluded.time_zone, calendar_since = excluded.calendar_since,
+            calendar_first_day = excluded.calendar_first_day;
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.set_time_zone(text) IS
-'Sets the time zone whose midnights separate days. No day is final afterwards: reports compute live until the next rollup has recomputed every day that retention has not frozen. Waits for running writes. Errors: 22023 unknown time zone, 22004 null.';
+'Sets the time zone whose midnights separate days. No day is final afterwards: reports compute live until the next rollup has recomputed every day that retention has not frozen. Frozen days stay as they are and end where they ended: the first day after them begins there, so that every query counts once. Waits for running writes. Errors: 22023 unknown time zone, 22004 null.';

@@ -4,17 +4,22 @@
 CREATE TABLE slm_feedback.settings (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     time_zone text NOT NULL DEFAULT 'UTC',
+    calendar_since timestamptz,
+    calendar_first_day date,
     user_id_policy text NOT NULL DEFAULT 'plain' CHECK (user_id_policy IN ('plain', 'pseudonym', 'drop')),
     user_id_policy_since timestamptz,
     redact_at_write boolean NOT NULL DEFAULT false,
     min_group_users integer NOT NULL DEFAULT 0 CHECK (min_group_users BETWEEN 0 AND 1000),
     retain_rows_days integer CHECK (retain_rows_days > 0),
-    retain_texts_days integer CHECK (retain_texts_days > 0)
+    retain_texts_days integer CHECK (retain_texts_days > 0),
+    CHECK ((calendar_since IS NULL) = (calendar_first_day IS NULL))
 );
 COMMENT ON TABLE slm_feedback.settings IS
 'Settings that belong to the data: no row (all defaults) or one. Change them with the set_ functions, which keep the metrics right.';
 COMMENT ON COLUMN slm_feedback.settings.singleton IS 'Always true: at most one row.';
 COMMENT ON COLUMN slm_feedback.settings.time_zone IS 'The time zone whose midnights separate days in every report. Default UTC. Changed by set_time_zone().';
+COMMENT ON COLUMN slm_feedback.settings.calendar_since IS 'When the days of this time zone begin: null always, or the instant up to which retention had frozen days when the zone was set.';
+COMMENT ON COLUMN slm_feedback.settings.calendar_first_day IS 'The day that begins at calendar_since; null if that is.';
 COMMENT ON COLUMN slm_feedback.settings.user_id_policy IS 'How user ids are stored: plain (as given), pseudonym (keyed hash) or drop (not at all).';
 COMMENT ON COLUMN slm_feedback.settings.user_id_policy_since IS 'When the user-id policy was last changed; null if never.';
 COMMENT ON COLUMN slm_feedback.settings.redact_at_write IS 'Whether personal data is replaced by placeholders in query_text, response_text and comment before they are stored. Changed by set_redaction().';
@@ -39,21 +44,32 @@ END;
 COMMENT ON FUNCTION slm_feedback.time_zone() IS
 'The time zone whose midnights separate days (default UTC).';
 
+-- The one definition of a day is in src/calendar.c.
+CREATE FUNCTION slm_feedback.day_start(day date, settings slm_feedback.settings) RETURNS timestamptz
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_calendar_day_start';
+COMMENT ON FUNCTION slm_feedback.day_start(date, slm_feedback.settings) IS
+'The instant at which a day begins under the given settings (null: the defaults): the first whose local date is that day or a later one. Errors: 22008 out of range.';
+
+CREATE FUNCTION slm_feedback.day_of(at timestamptz, settings slm_feedback.settings) RETURNS date
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_calendar_day_of';
+COMMENT ON FUNCTION slm_feedback.day_of(timestamptz, slm_feedback.settings) IS
+'The day of an instant under the given settings (null: the defaults): the last that has begun. Errors: 22008 out of range.';
+
 CREATE FUNCTION slm_feedback.day_start(day date) RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT day::timestamp AT TIME ZONE slm_feedback.time_zone();
+    SELECT slm_feedback.day_start(day, (SELECT s FROM slm_feedback.settings s));
 END;
 COMMENT ON FUNCTION slm_feedback.day_start(date) IS
-'The instant at which a day starts in the configured time zone.';
+'The instant at which a day begins in the configured time zone: the first whose local date is that day or a later one.';
 
 CREATE FUNCTION slm_feedback.day_of(at timestamptz) RETURNS date
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT (at AT TIME ZONE slm_feedback.time_zone())::date;
+    SELECT slm_feedback.day_of(at, (SELECT s FROM slm_feedback.settings s));
 END;
 COMMENT ON FUNCTION slm_feedback.day_of(timestamptz) IS
-'The day of an instant in the configured time zone.';
+'The day of an instant in the configured time zone: the last that has begun.';
 
 CREATE FUNCTION slm_feedback.today() RETURNS date
     LANGUAGE sql STABLE PARALLEL SAFE

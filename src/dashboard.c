@@ -977,7 +977,7 @@ append_document(Document *page, StringInfo out, DateADT from_date,
 	appendStringInfo(
 		out, ",\"generated_at\":\"%s\",\"refresh_seconds\":%d,\"time_zone\":",
 		timestamp_text(GetCurrentTransactionStartTimestamp()), refresh_seconds);
-	append_string(page, out, pg_get_timezone_name(slm_settings()->time_zone));
+	append_string(page, out, pg_get_timezone_name(slm_settings()->calendar.zone));
 	append_day(out, "today", today);
 	append_day(out, "first_day", page->first);
 	append_day(out, "last_day", page->last);

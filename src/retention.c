@@ -7,7 +7,8 @@
  * rollup_state, as every day of a rollup does, sets purged_before and so
  * freezes the day (sql/retention.sql, freeze_days).  A late write to a frozen
  * day changes no metric; its row goes with the next purge, its mark with the
- * next rollup.
+ * next rollup.  Frozen days end at an instant that a new time zone does not
+ * move (calendar.c).
  *
  * The work is done in batches, a transaction each, oldest rows first, so that
  * no row lock is held for long and an interrupted purge goes on where it was.

@@ -1,6 +1,6 @@
 /*
  * settings.c
- *		A backend's copy of the settings row, and the calendar that follows it.
+ *		A backend's copy of the settings row.
  *
  * The copy is read with the latest snapshot, not the transaction's: a writer
  * under REPEATABLE READ must decide by the time zone that is in force now.
@@ -21,7 +21,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -37,12 +36,6 @@
 PG_FUNCTION_INFO_V1(slm_settings_changed);
 
 static SlmSettings settings;
-
-/* The day last asked for and its bounds: most instants are of one day. */
-static pg_tz *cached_zone = NULL;
-static DateADT cached_day;
-static TimestampTz cached_day_start;
-static TimestampTz cached_day_end;
 
 static void
 invalidate_settings(Datum arg, Oid relid)
@@ -81,22 +74,6 @@ table_owner(Oid relid)
 	return owner;
 }
 
-static pg_tz *
-find_time_zone(const char *name)
-{
-	pg_tz *zone = pg_tzset(name);
-
-	if (zone == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time zone \"%s\" of slm_feedback.settings is not "
-						"known to this server",
-						name),
-				 errhint("Choose one of pg_timezone_names with "
-						 "slm_feedback.set_time_zone().")));
-	return zone;
-}
-
 static UserIdPolicy
 find_policy(const char *name)
 {
@@ -107,12 +84,11 @@ find_policy(const char *name)
 	return USER_ID_PLAIN;
 }
 
-/* A column of the settings row, found by its name: none of them is null. */
+/* A column of the settings row, found by its name. */
 static Datum
-setting(TupleTableSlot *slot, const char *column)
+setting_or_null(TupleTableSlot *slot, const char *column, bool *isnull)
 {
 	int attnum = SPI_fnumber(slot->tts_tupleDescriptor, column);
-	bool isnull;
 
 	if (attnum <= 0)
 		ereport(ERROR,
@@ -120,7 +96,33 @@ setting(TupleTableSlot *slot, const char *column)
 				 errmsg("column \"%s\" of slm_feedback.settings is missing",
 						column),
 				 errhint("Run ALTER EXTENSION slm_feedback UPDATE.")));
-	return slot_getattr(slot, attnum, &isnull);
+	return slot_getattr(slot, attnum, isnull);
+}
+
+/* A column that is never null. */
+static Datum
+setting(TupleTableSlot *slot, const char *column)
+{
+	bool isnull;
+
+	return setting_or_null(slot, column, &isnull);
+}
+
+static SlmCalendar
+calendar_setting(TupleTableSlot *slot)
+{
+	SlmCalendar calendar =
+		slm_plain_calendar(TextDatumGetCString(setting(slot, "time_zone")));
+	bool isnull;
+	Datum value;
+
+	value = setting_or_null(slot, "calendar_since", &isnull);
+	if (!isnull)
+		calendar.since = DatumGetTimestampTz(value);
+	value = setting_or_null(slot, "calendar_first_day", &isnull);
+	if (!isnull)
+		calendar.first_day = DatumGetDateADT(value);
+	return calendar;
 }
 
 static void
@@ -133,14 +135,13 @@ read_settings_row(SlmSettings *into)
 		RegisterSnapshot(GetCatalogSnapshot(into->settings_relid));
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
 
-	into->time_zone = pg_tzset("UTC");
+	into->calendar = slm_plain_calendar("UTC");
 	into->user_id_policy = USER_ID_PLAIN;
 	into->redact_at_write = false;
 	into->min_group_users = 0;
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		into->time_zone =
-			find_time_zone(TextDatumGetCString(setting(slot, "time_zone")));
+		into->calendar = calendar_setting(slot);
 		into->user_id_policy =
 			find_policy(TextDatumGetCString(setting(slot, "user_id_policy")));
 		into->redact_at_write = DatumGetBool(setting(slot, "redact_at_write"));
@@ -225,67 +226,6 @@ void
 slm_become_caller(SlmCaller caller)
 {
 	SetUserIdAndSecContext(caller.user, caller.sec_context);
-}
-
-static TimestampTz
-day_start(DateADT day, pg_tz *zone)
-{
-	struct pg_tm tm = {0};
-	TimestampTz start;
-	int offset;
-
-	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	offset = DetermineTimeZoneOffset(&tm, zone);
-	if (tm2timestamp(&tm, 0, &offset, &start) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("timestamp out of range")));
-	return start;
-}
-
-/* The day of an instant in the configured time zone. */
-DateADT
-slm_day_of(TimestampTz at)
-{
-	pg_tz *zone = slm_settings()->time_zone;
-	struct pg_tm tm;
-	fsec_t fsec;
-	int offset;
-
-	if (zone == cached_zone && at >= cached_day_start && at < cached_day_end)
-		return cached_day;
-
-	if (TIMESTAMP_NOT_FINITE(at) ||
-		timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("timestamp out of range")));
-
-	cached_zone = NULL;
-	cached_day =
-		date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
-	cached_day_start = day_start(cached_day, zone);
-	cached_day_end = day_start(cached_day + 1, zone);
-	cached_zone = zone;
-	return cached_day;
-}
-
-/*
- * The hour (0 to 23) of an instant in the configured time zone: a division on
- * a day of 24 hours, the calendar on a day when the clock changes.
- */
-int
-slm_hour_of(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t fsec;
-	int offset;
-
-	(void) slm_day_of(at);
-	if (cached_day_end - cached_day_start == USECS_PER_DAY)
-		return (int) ((at - cached_day_start) / USECS_PER_HOUR);
-	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, cached_zone) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("timestamp out of range")));
-	return tm.tm_hour;
 }
 
 /* Trigger of settings: every backend reads the row again after our commit. */

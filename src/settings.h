@@ -1,13 +1,11 @@
 /*
  * settings.h
- *		The settings that belong to the data, and the day of an instant.
+ *		The settings that belong to the data.
  */
 #ifndef SLM_SETTINGS_H
 #define SLM_SETTINGS_H
 
-#include "datatype/timestamp.h"
-#include "pgtime.h"
-#include "utils/date.h"
+#include "calendar.h"
 
 typedef enum UserIdPolicy
 {
@@ -23,7 +21,7 @@ typedef struct SlmSettings
 	Oid queries_relid;
 	Oid feedback_relid;
 	Oid owner; /* of the extension's tables: capture runs as this role */
-	pg_tz *time_zone;
+	SlmCalendar calendar;
 	UserIdPolicy user_id_policy;
 	bool redact_at_write;
 	int min_group_users; /* reports leave out rows of fewer */
@@ -41,7 +39,5 @@ extern const SlmSettings *slm_settings(void);
 extern const SlmSettings *slm_settings_for_write(void);
 extern SlmCaller slm_become_owner(void);
 extern void slm_become_caller(SlmCaller caller);
-extern DateADT slm_day_of(TimestampTz at);
-extern int slm_hour_of(TimestampTz at);
 
 #endif

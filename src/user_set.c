@@ -10,7 +10,7 @@
  * (for ten million users a probability of about 10^-25).  Memory: about 40
  * bytes a distinct user of one day.
  *
- * hourly_counts(created_at) counts rows by the hour of the local day.
+ * hourly_counts(created_at, settings) counts rows by the hour of the local day.
  */
 #include "postgres.h"
 
@@ -21,8 +21,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "calendar.h"
 #include "compat.h"
-#include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_user_set_add);
 PG_FUNCTION_INFO_V1(slm_user_set_final);
@@ -171,14 +171,15 @@ hourly_counts_state(FunctionCallInfo fcinfo)
 	return MemoryContextAllocZero(context, HOURS * sizeof(int64));
 }
 
-/* hourly_counts(created_at): count one row. */
+/* hourly_counts(created_at, settings): count one row. */
 Datum
 slm_hourly_counts_add(PG_FUNCTION_ARGS)
 {
 	int64 *counts = hourly_counts_state(fcinfo);
 
 	if (!PG_ARGISNULL(1))
-		counts[slm_hour_of(PG_GETARG_TIMESTAMPTZ(1))]++;
+		counts[slm_hour_of(PG_GETARG_TIMESTAMPTZ(1),
+						   slm_calendar_argument(fcinfo, 2))]++;
 	PG_RETURN_POINTER(counts);
 }
 

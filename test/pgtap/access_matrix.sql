@@ -159,7 +159,9 @@ function live_days(date,date)|-
 function metrics(date,date)|-
 function day_metrics(date)|-
 function day_of(timestamp with time zone)|-
+function day_of(timestamp with time zone,settings)|-
 function day_start(date)|-
+function day_start(date,settings)|-
 function time_zone()|-
 function today()|-
 function define(text)|-
@@ -171,8 +173,8 @@ function guard_corrections()|-
 function guard_queries()|-
 function guard_truncate()|-
 function settings_changed()|-
-aggregate hourly_counts(timestamp with time zone)|-
-function hourly_counts_add(internal,timestamp with time zone)|-
+aggregate hourly_counts(timestamp with time zone,settings)|-
+function hourly_counts_add(internal,timestamp with time zone,settings)|-
 function hourly_counts_final(internal)|-
 function hourly_counts_merge(internal,bigint[])|-
 aggregate hourly_counts_sum(bigint[])|-

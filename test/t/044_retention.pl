@@ -14,9 +14,11 @@ $node->append_conf('postgresql.conf', 'autovacuum = off');
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION slm_feedback CASCADE');
 
+my $database = 'postgres';
+
 sub sql
 {
-	return $node->safe_psql('postgres', $_[0]);
+	return $node->safe_psql($database, $_[0]);
 }
 
 # What run_jobs('retention') says.
@@ -146,5 +148,41 @@ foreach ([ '0', 'at least one day' ], [ '10, 10', 'as long as their rows' ], [ '
 }
 sql('SELECT slm_feedback.set_retention(NULL, 5)');
 is(sql('SELECT retain_rows_days, retain_texts_days FROM slm_feedback.settings'), '|5', 'texts alone');
+
+# --- the time zone changes after days are frozen ----------------------------------------------------------
+# Frozen days keep their metrics and end where they ended: every query counts once, wherever midnight moves, on its
+# frozen day or on an open one, and so does a query that arrives late.
+$node->safe_psql('postgres', 'CREATE DATABASE zones');
+$database = 'zones';
+sql('CREATE EXTENSION slm_feedback CASCADE');
+load();
+sql('CALL slm_feedback.rollup(); SELECT slm_feedback.set_retention(30)');
+is(purge_at('2026-03-15 12:00:00'), 'done 4300', 'days are frozen in UTC');
+my $counted = 9000;
+my $total = q{SELECT sum(total_queries) FROM slm_feedback.report_daily('-infinity', 'infinity')};
+my $frozen = q{SELECT md5(string_agg(to_jsonb(m)::text, E'\n' ORDER BY m.date, m.model, m.prompt_version))
+	FROM slm_feedback.daily_metrics m WHERE m.date < '2026-02-13'};
+my $frozen_metrics = sql($frozen);
+my $purged = 0;
+# West of it, east of it, a day and more away, and back.
+foreach my $zone ('America/Los_Angeles', 'Asia/Tokyo', 'Etc/GMT+12', 'Pacific/Kiritimati', 'UTC')
+{
+	sql("SELECT slm_feedback.set_time_zone('$zone')");
+	is(sql($total), $counted, "$zone: every query counts once");
+	sql('CALL slm_feedback.rollup()');
+	is(sql($total), $counted, "$zone: after a rollup, too");
+	is(sql($frozen), $frozen_metrics, "$zone: frozen days are as they were");
+	# In the hours between the old midnight and the new one, on both sides.
+	my $open_from = sql('SELECT slm_feedback.day_start(s.purged_before) FROM slm_feedback.rollup_state s');
+	sql("SELECT slm_feedback.record_query('q', created_at => '$open_from'::timestamptz + h * interval '1 hour') FROM generate_series(0, 30) h");
+	$counted += 31;
+	is(sql($total), $counted, "$zone: so do late ones");
+	sql('CALL slm_feedback.rollup()');
+	is(sql($total), $counted, "$zone: and their rollup");
+	like(purge_at('2026-03-' . (16 + 2 * $purged++) . ' 12:00:00'), qr/^done [1-9]/, "$zone: more days are frozen");
+	is(sql($total), $counted, "$zone: nothing is purged uncounted");
+	is(sql("SELECT count(*) FROM slm_feedback.queries q, slm_feedback.rollup_state s WHERE q.created_at < slm_feedback.day_start(s.purged_before)"), '0',
+		"$zone: no row is left of frozen days");
+}
 $node->stop;
 done_testing();
