@@ -224,6 +224,11 @@ CREATE PROCEDURE slm_feedback.run_jobs(job text DEFAULT NULL)
 COMMENT ON PROCEDURE slm_feedback.run_jobs(text) IS
 'Runs every job that is due, or one job now. For pg_cron and the like: call it as often as you like, beside the worker too; no job runs twice at once. A job that fails raises a warning and is tried again later. Errors: 25001 inside a transaction block, 25006 on a standby or in a read-only session, 22023 unknown job.';
 
+CREATE FUNCTION slm_feedback.restore_in_progress() RETURNS text
+    LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'slm_restore_in_progress';
+COMMENT ON FUNCTION slm_feedback.restore_in_progress() IS
+'Which session restores a dump into this database and so keeps the worker away, and since when; null if none.';
+
 CREATE FUNCTION slm_feedback.report_jobs() RETURNS TABLE (
     job text,
     schedule text,
@@ -237,6 +242,7 @@ CREATE FUNCTION slm_feedback.report_jobs() RETURNS TABLE (
     lag interval,
     failures bigint,
     last_error text,
+    paused text,
     description text
 )
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -254,14 +260,14 @@ BEGIN ATOMIC
            s.next_run,
            CASE WHEN s.next_run < slm_feedback.clock() THEN slm_feedback.clock() - s.next_run END,
            s.failures, (SELECT e.error FROM slm_feedback.job_runs e WHERE e.job = s.job AND e.error IS NOT NULL ORDER BY e.run_id DESC LIMIT 1),
-           j.description
+           slm_feedback.restore_in_progress(), j.description
     FROM slm_feedback.job_schedule() s
     JOIN slm_feedback.jobs j ON j.job = s.job
     LEFT JOIN slm_feedback.job_runs l ON l.run_id = s.last_run_id
     ORDER BY s.position;
 END;
 COMMENT ON FUNCTION slm_feedback.report_jobs() IS
-'Every job at a glance: status (running, done, failed, interrupted, never run), the last run and its rows, when it was last done, next_run (null: off, or waiting for a rollup), lag (how long it has been due; null if it is not), failures since it was last done, and the last error that the log still holds.';
+'Every job at a glance: status (running, done, failed, interrupted, never run), the last run and its rows, when it was last done, next_run (null: off, or waiting for a rollup), lag (how long it has been due; null if it is not), failures since it was last done, the last error that the log still holds, and paused: the session that restores a dump and so keeps the worker away, for a day at most (null: none).';
 
 -- Inserts no row. The statement trigger wake_worker fires all the same, and so the worker hears of this database
 -- when CREATE EXTENSION commits.

@@ -164,7 +164,6 @@ slm_settings(void)
 	{
 		Oid namespace;
 
-		slm_worker_announce();
 		slm_check_version();
 		namespace = get_namespace_oid("slm_feedback", false);
 		slm_refuse_distributed_tables(namespace);
@@ -189,6 +188,7 @@ slm_settings(void)
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
+		slm_worker_announce(settings.owner);
 	}
 	return &settings;
 }
@@ -232,11 +232,14 @@ slm_become_caller(SlmCaller caller)
 Datum
 slm_settings_changed(PG_FUNCTION_ARGS)
 {
+	Relation rel;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("settings_changed must be called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
-	slm_worker_wake();
+	rel = ((TriggerData *) fcinfo->context)->tg_relation;
+	CacheInvalidateRelcache(rel);
+	slm_worker_wake(rel->rd_rel->relowner);
 	PG_RETURN_POINTER(NULL);
 }

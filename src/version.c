@@ -22,6 +22,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "fmgr.h"
@@ -113,6 +114,14 @@ slm_check_version(void)
 	if (creating_extension && CurrentExtensionObject == extension)
 		return;
 
+	if (!OidIsValid(get_namespace_oid("slm_feedback", true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"slm_feedback\" does not exist"),
+				 errdetail("The functions and tables of the extension find "
+						   "each other in a schema of this name, and it was "
+						   "renamed."),
+				 errhint("Run ALTER SCHEMA ... RENAME TO slm_feedback.")));
 	objects = objects_version(extension);
 	if (objects == NULL)
 		return; /* dropped a moment ago: the tables will say so */

@@ -27,12 +27,9 @@
  * told by worker_pid, which outlives a restart of the launcher; should two
  * workers meet all the same, the job locks keep every job single.
  *
- * A dump that is being restored must not meet rows that a worker has written
- * into the same tables.  A session that runs a dump's script (pg_restore, or
- * psql) is known by two settings that every dump begins with; the database is
- * left alone until the last such session has ended.  And a database that holds
- * nothing yet is looked at, but not written to: pg_restore --jobs connects anew
- * after it has created the extension.
+ * While a dump is restored into a database it is left alone (worker_state.c).
+ * And a database that holds nothing yet is looked at, but not written to:
+ * pg_restore --jobs connects anew after it has created the extension.
  *
  * A worker that ends without writing when something is due next has failed (it
  * could not connect, or was terminated): the database is visited again, after a
@@ -81,12 +78,11 @@
 #include "jobs.h"
 #include "version.h"
 #include "worker.h"
+#include "worker_state.h"
 
-PG_FUNCTION_INFO_V1(slm_wake_worker);
 PGDLLEXPORT void slm_launcher_main(Datum arg);
 PGDLLEXPORT void slm_worker_main(Datum arg);
 
-#define MAX_DATABASES 1024
 #define MAX_WORKERS 64
 
 /* Pauses in seconds. */
@@ -96,25 +92,6 @@ PGDLLEXPORT void slm_worker_main(Datum arg);
 #define LONGEST_SLEEP 300 /* a clock that was set is noticed after that */
 #define RESCAN_INTERVAL SECS_PER_DAY
 #define EMPTY_INTERVAL 300 /* between looks at an empty database */
-
-typedef struct SharedDatabase
-{
-	Oid database;		  /* InvalidOid: the entry is free */
-	TimestampTz next_run; /* when a job is due next; DT_NOEND = never */
-	bool changed;		  /* visit it at once */
-	bool reported;		  /* the last worker has set next_run */
-	int worker_pid;		  /* of the worker in it, or 0 */
-	int restorers;		  /* sessions that restore a dump into it */
-} SharedDatabase;
-
-typedef struct SharedState
-{
-	LWLock *lock;
-	Latch *launcher; /* to wake the launcher, or NULL */
-	bool full_logged;
-	int n; /* entries in use or once used */
-	SharedDatabase databases[MAX_DATABASES];
-} SharedState;
 
 /* What the launcher alone knows of each entry of the array. */
 typedef struct LaunchedDatabase
@@ -127,231 +104,18 @@ typedef struct LaunchedDatabase
 static bool worker_enabled = true;
 static int max_workers = 2;
 
-static SharedState *shared = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
 static LaunchedDatabase launched[MAX_DATABASES];
 static bool no_slot_logged = false;
 static bool am_worker = false;
-
-/* Does the current transaction change what is due? */
-static bool wake_at_commit = false;
-
-/* ---- shared memory ---- */
-
-static void
-request_shared_memory(void)
-{
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(sizeof(SharedState));
-	RequestNamedLWLockTranche("slm_feedback", 1);
-}
-
-static void
-attach_shared_memory(void)
-{
-	bool found;
-
-	if (previous_startup_hook)
-		previous_startup_hook();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("slm_feedback", sizeof(SharedState), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(SharedState));
-		shared->lock = &GetNamedLWLockTranche("slm_feedback")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
-}
-
-/* The entry of a database, or NULL.  The lock must be held. */
-static SharedDatabase *
-find_database(Oid database)
-{
-	for (int i = 0; i < shared->n; i++)
-		if (shared->databases[i].database == database)
-			return &shared->databases[i];
-	return NULL;
-}
-
-/*
- * The entry of a database, new if there is none and then due at once; NULL if
- * the array is full.  The lock must be held exclusively.
- */
-static SharedDatabase *
-add_database(Oid database)
-{
-	SharedDatabase *entry = find_database(database);
-
-	if (entry != NULL)
-		return entry;
-	entry = find_database(InvalidOid);
-	if (entry == NULL && shared->n < MAX_DATABASES)
-		entry = &shared->databases[shared->n++];
-	if (entry != NULL)
-	{
-		memset(entry, 0, sizeof(SharedDatabase));
-		entry->database = database;
-		entry->next_run = DT_NOBEGIN;
-	}
-	return entry;
-}
-
-static void
-log_full(void)
-{
-	ereport(LOG, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				  errmsg("slm_feedback worker cannot look after any more "
-						 "databases"),
-				  errdetail("It looks after at most %d.", MAX_DATABASES),
-				  errhint("Run CALL slm_feedback.run_jobs() in the others by "
-						  "another scheduler.")));
-}
-
-/* Have the launcher visit this database. */
-static void
-request_visit(void)
-{
-	SharedDatabase *entry;
-	bool full = false;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = add_database(MyDatabaseId);
-	if (entry != NULL)
-		entry->changed = true;
-	else if (!shared->full_logged)
-		full = shared->full_logged = true;
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
-	if (full)
-		log_full();
-}
-
-/* ---- what backends tell the launcher ---- */
-
-/* At the end of a session that restored a dump: the database can be visited. */
-static void
-end_restore(int code, Datum arg)
-{
-	SharedDatabase *entry;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_database(DatumGetObjectId(arg));
-	if (entry != NULL && entry->restorers > 0)
-		entry->restorers--;
-	if (entry != NULL)
-		entry->changed = true;
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Is this session restoring a dump?  The settings are what pg_dump writes at
- * the top of each; no other session has a reason for both.
- */
-static bool
-note_restore(void)
-{
-	static bool noted = false;
-	SharedDatabase *entry;
-
-	if (noted || row_security || check_function_bodies)
-		return noted;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = add_database(MyDatabaseId);
-	if (entry != NULL)
-	{
-		entry->restorers++;
-		noted = true;
-	}
-	LWLockRelease(shared->lock);
-	if (noted)
-		before_shmem_exit(end_restore, ObjectIdGetDatum(MyDatabaseId));
-	return noted;
-}
-
-/*
- * A backend uses the extension here: make the database known.  Called when the
- * settings are read, so not often.
- */
-void
-slm_worker_announce(void)
-{
-	static Oid announced = InvalidOid;
-	bool known;
-
-	if (shared == NULL || announced == MyDatabaseId || !IsUnderPostmaster)
-		return;
-	announced = MyDatabaseId;
-	if (note_restore())
-		return;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	known = find_database(MyDatabaseId) != NULL;
-	LWLockRelease(shared->lock);
-	if (!known)
-		request_visit();
-}
-
-/* The schedule of this database changes when this transaction commits. */
-void
-slm_worker_wake(void)
-{
-	wake_at_commit = true;
-}
-
-static void
-at_transaction_event(XactEvent event, void *arg)
-{
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
-		event != XACT_EVENT_PREPARE)
-		return;
-	if (wake_at_commit && shared != NULL && event == XACT_EVENT_COMMIT &&
-		!note_restore())
-		request_visit();
-	wake_at_commit = false;
-}
-
-/* Trigger wake_worker() */
-Datum
-slm_wake_worker(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("wake_worker must be called as a trigger")));
-	slm_worker_wake();
-	PG_RETURN_POINTER(NULL);
-}
-
-/*
- * Make the worker of a database leave; the caller needs the database for
- * itself.  Its job goes on where it was once the worker is back.
- */
-void
-slm_worker_stop(Oid database)
-{
-	SharedDatabase *entry;
-
-	if (shared == NULL)
-		return;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	entry = find_database(database);
-	if (entry != NULL && entry->worker_pid != 0)
-		kill(entry->worker_pid, SIGTERM);
-	LWLockRelease(shared->lock);
-}
 
 /* ---- the launcher ---- */
 
 static void
 forget_launcher(int code, Datum arg)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = NULL;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	slm_shared->launcher = NULL;
+	LWLockRelease(slm_shared->lock);
 }
 
 static bool
@@ -386,22 +150,22 @@ scan_databases(void)
 
 		if (!may_visit(database))
 			continue;
-		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		entry = add_database(database->oid);
+		LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+		entry = slm_add_database(database->oid);
 		if (entry != NULL)
-			present[entry - shared->databases] = true;
+			present[entry - slm_shared->databases] = true;
 		else
 			full = true;
-		LWLockRelease(shared->lock);
+		LWLockRelease(slm_shared->lock);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->n; i++)
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slm_shared->n; i++)
 	{
-		SharedDatabase *entry = &shared->databases[i];
+		SharedDatabase *entry = &slm_shared->databases[i];
 
 		if (!present[i] && launched[i].handle == NULL &&
 			entry->worker_pid == 0 && entry->restorers == 0)
@@ -410,22 +174,22 @@ scan_databases(void)
 			memset(&launched[i], 0, sizeof(LaunchedDatabase));
 		}
 	}
-	full = full && !shared->full_logged;
-	shared->full_logged = shared->full_logged || full;
-	LWLockRelease(shared->lock);
+	full = full && !slm_shared->full_logged;
+	slm_shared->full_logged = slm_shared->full_logged || full;
+	LWLockRelease(slm_shared->lock);
 	if (full)
-		log_full();
+		slm_log_full();
 }
 
 /* Visit every known database, whatever its next_run says. */
 static void
 visit_all(void)
 {
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->n; i++)
-		shared->databases[i].changed =
-			OidIsValid(shared->databases[i].database);
-	LWLockRelease(shared->lock);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slm_shared->n; i++)
+		slm_shared->databases[i].changed =
+			OidIsValid(slm_shared->databases[i].database);
+	LWLockRelease(slm_shared->lock);
 }
 
 static TimestampTz
@@ -445,10 +209,10 @@ reap_workers(void)
 {
 	int running = 0;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->n; i++)
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slm_shared->n; i++)
 	{
-		SharedDatabase *entry = &shared->databases[i];
+		SharedDatabase *entry = &slm_shared->databases[i];
 		LaunchedDatabase *mine = &launched[i];
 		pid_t pid;
 
@@ -469,7 +233,7 @@ reap_workers(void)
 		if (mine->handle != NULL || entry->worker_pid != 0)
 			running++;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(slm_shared->lock);
 	return running;
 }
 
@@ -485,17 +249,22 @@ find_due(long *wait)
 	TimestampTz oldest = DT_NOEND;
 	int due = -1;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	for (int i = 0; i < shared->n; i++)
+	LWLockAcquire(slm_shared->lock, LW_SHARED);
+	for (int i = 0; i < slm_shared->n; i++)
 	{
-		SharedDatabase *entry = &shared->databases[i];
+		SharedDatabase *entry = &slm_shared->databases[i];
 		LaunchedDatabase *mine = &launched[i];
 		TimestampTz next = entry->changed ? DT_NOBEGIN : entry->next_run;
 
 		if (!OidIsValid(entry->database) || mine->handle != NULL ||
-			entry->worker_pid != 0 || entry->restorers > 0)
+			entry->worker_pid != 0)
 			continue;
-		if (mine->retry_at > real_now)
+		if (slm_restored_until(entry) > now)
+			*wait =
+				Min(*wait,
+					TimestampDifferenceMilliseconds(now,
+													slm_restored_until(entry)));
+		else if (mine->retry_at > real_now)
 			*wait = Min(*wait, TimestampDifferenceMilliseconds(real_now,
 															   mine->retry_at));
 		else if (next > now)
@@ -506,7 +275,7 @@ find_due(long *wait)
 			due = i;
 		}
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(slm_shared->lock);
 	return due;
 }
 
@@ -514,7 +283,7 @@ find_due(long *wait)
 static bool
 start_worker(int i)
 {
-	SharedDatabase *entry = &shared->databases[i];
+	SharedDatabase *entry = &slm_shared->databases[i];
 	BackgroundWorker worker = {0};
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "slm_feedback worker, database %u",
@@ -530,10 +299,10 @@ start_worker(int i)
 	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
 
 	/* Until the worker says otherwise, the database is due. */
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
 	entry->next_run = DT_NOBEGIN;
 	entry->reported = false;
-	LWLockRelease(shared->lock);
+	LWLockRelease(slm_shared->lock);
 	if (RegisterDynamicBackgroundWorker(&worker, &launched[i].handle))
 	{
 		no_slot_logged = false;
@@ -608,9 +377,9 @@ slm_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 
 	before_shmem_exit(forget_launcher, (Datum) 0);
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher = MyLatch;
-	LWLockRelease(shared->lock);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	slm_shared->launcher = MyLatch;
+	LWLockRelease(slm_shared->lock);
 
 	for (;;)
 	{
@@ -651,14 +420,14 @@ report_next_run(TimestampTz next_run)
 {
 	SharedDatabase *entry;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_database(MyDatabaseId);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	entry = slm_find_database(MyDatabaseId);
 	if (entry != NULL)
 	{
 		entry->next_run = next_run;
 		entry->reported = true;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(slm_shared->lock);
 }
 
 /* Of a worker: the extension was dropped meanwhile, so there is no more work. */
@@ -676,13 +445,13 @@ forget_worker(int code, Datum arg)
 {
 	SharedDatabase *entry;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = find_database(DatumGetObjectId(arg));
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	entry = slm_find_database(DatumGetObjectId(arg));
 	if (entry != NULL && entry->worker_pid == MyProcPid)
 		entry->worker_pid = 0;
-	if (shared->launcher != NULL)
-		SetLatch(shared->launcher);
-	LWLockRelease(shared->lock);
+	if (slm_shared->launcher != NULL)
+		SetLatch(slm_shared->launcher);
+	LWLockRelease(slm_shared->lock);
 }
 
 static void
@@ -691,14 +460,27 @@ claim_database(Oid database)
 	SharedDatabase *entry;
 
 	before_shmem_exit(forget_worker, ObjectIdGetDatum(database));
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	entry = add_database(database);
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	entry = slm_add_database(database);
 	if (entry != NULL)
 	{
 		entry->worker_pid = MyProcPid;
 		entry->changed = false;
+		entry->left_alone = false;
 	}
-	LWLockRelease(shared->lock);
+	LWLockRelease(slm_shared->lock);
+}
+
+static void
+leave_alone(void)
+{
+	SharedDatabase *entry;
+
+	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
+	entry = slm_find_database(MyDatabaseId);
+	if (entry != NULL)
+		entry->left_alone = true;
+	LWLockRelease(slm_shared->lock);
 }
 
 /*
@@ -724,7 +506,8 @@ check_version(void *arg)
 
 /*
  * Is the extension here, and does the library fit it?  If not, the database is
- * left alone until ALTER EXTENSION UPDATE or a restart of the server.
+ * left alone until ALTER EXTENSION UPDATE, a restart of the server, or a new
+ * session that uses the extension without an error.
  */
 static bool
 has_jobs(void)
@@ -740,6 +523,7 @@ has_jobs(void)
 						 MyDatabaseId, error->message),
 				  error->detail ? errdetail_internal("%s", error->detail) : 0,
 				  error->hint ? errhint("%s", error->hint) : 0));
+	leave_alone();
 	return false;
 }
 
@@ -823,15 +607,10 @@ slm_worker_init(void)
 							"How many databases are worked on at a time.", NULL,
 							&max_workers, 2, 1, MAX_WORKERS, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
-	RegisterXactCallback(at_transaction_event, NULL);
+	slm_worker_state_init();
 
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = attach_shared_memory;
-
 	snprintf(launcher.bgw_name, BGW_MAXLEN, "slm_feedback launcher");
 	snprintf(launcher.bgw_type, BGW_MAXLEN, "slm_feedback launcher");
 	snprintf(launcher.bgw_library_name, BGW_MAXLEN, "slm_feedback");

@@ -8,8 +8,8 @@
 extern void slm_worker_init(void);
 extern bool slm_am_worker(void);
 extern void slm_worker_leave_dropped(void);
-extern void slm_worker_announce(void);
-extern void slm_worker_wake(void);
+extern void slm_worker_announce(Oid owner);
+extern void slm_worker_wake(Oid owner);
 extern void slm_worker_stop(Oid database);
 
 #endif

@@ -115,7 +115,7 @@ yield_for(Node *command)
 			/* The worker left a database of another version alone. */
 			if (strcmp(((AlterExtensionStmt *) command)->extname,
 					   "slm_feedback") == 0)
-				slm_worker_wake();
+				slm_worker_wake(InvalidOid);
 			break;
 		default:
 			break;

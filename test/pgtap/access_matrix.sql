@@ -151,6 +151,7 @@ function check_job(text)|-
 function night_of(date,time without time zone)|-
 function job_schedule()|-
 function request_job(text)|-
+function restore_in_progress()|-
 function why_nothing_purged()|-
 function freeze_days()|-
 function purge_rows(timestamp with time zone,integer)|-

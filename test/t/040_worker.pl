@@ -294,6 +294,74 @@ foreach (
 sql('postgres', "DROP DATABASE $_") foreach qw(by_script by_restore by_jobs);
 sql('first', q{SELECT slm_feedback.set_job('refresh', schedule => 'default')});
 
+# --- who keeps the worker away, and who does not ----------------------------------------------------------
+
+sql('postgres', 'CREATE DATABASE paused');
+sql('paused', "BEGIN; CREATE EXTENSION slm_feedback CASCADE; $queries; CREATE ROLE writer LOGIN; SELECT slm_feedback.grant_access('writer', 'app');
+	SELECT slm_feedback.set_job('refresh', schedule => '1 second'); COMMIT");
+my $refreshes = q{SELECT count(*) FROM slm_feedback.job_runs WHERE job = 'refresh'};
+my $paused = q{SELECT string_agg(DISTINCT paused, ',') FROM slm_feedback.report_jobs()};
+
+# A session with the two settings that every dump begins with; it stays connected.
+sub session_like_a_dump
+{
+	my ($role, @then) = @_;
+	$out = '';
+	my $session = IPC::Run::start([ 'psql', '-X', '-q', '-At', '-U', $role, '-d', $node->connstr('paused'),
+		map { ('-c', $_) } 'SET row_security = off', 'SET check_function_bodies = off', "SELECT slm_feedback.record_query('q')", @then,
+		"SELECT 'there'", 'SELECT pg_sleep(600)' ], '<', '/dev/null', '>', \$out, '2>', \$err);
+	$session->pump until $out =~ /there/ || !$session->pumpable;
+	like($out, qr/there/, "a session of $role with the settings of a dump");
+	return $session;
+}
+
+sub end_session
+{
+	my ($session) = @_;
+	sql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND datname = 'paused'});
+	$session->finish;
+}
+eventually('paused', "($refreshes) > 1", 'the worker refreshes every second');
+my $session = session_like_a_dump('writer');
+my $count = sql('paused', $refreshes);
+eventually('paused', "($refreshes) > $count + 2", 'a writer with the settings of a dump does not stop it');
+is(sql('paused', $paused), '', 'and is no restore');
+end_session($session);
+my $superuser = sql('paused', 'SELECT current_user');
+$session = session_like_a_dump($superuser);
+like(sql('paused', $paused), qr/^session \d+ restores a dump since /, 'that of a superuser is one');
+sleep 2;
+$count = sql('paused', $refreshes);
+sleep 3;
+is(sql('paused', $refreshes), $count, 'and keeps the worker away');
+end_session($session);
+eventually('paused', "($refreshes) > $count + 1", 'until it ends');
+is(sql('paused', $paused), '', 'then there is no restore');
+$session = session_like_a_dump($superuser, 'RESET row_security');
+is(sql('paused', $paused), '', 'a connection that has reset the settings is none either');
+$count = sql('paused', $refreshes);
+eventually('paused', "($refreshes) > $count + 2", 'and the worker goes on');
+end_session($session);
+
+# --- a schema that is renamed -----------------------------------------------------------------------------
+
+$offset = log_size();
+sql('paused', 'ALTER SCHEMA slm_feedback RENAME TO renamed');
+foreach (1 .. 200)
+{
+	last if log_since($offset) =~ /leaves database \d+ alone/;
+	sleep 0.1;
+}
+like(log_since($offset), qr/slm_feedback worker leaves database \d+ alone: schema "slm_feedback" does not exist/, 'the worker says what is wrong');
+$node->psql('paused', 'SELECT * FROM renamed.report_summary()', stderr => \$err);
+like($err, qr/schema "slm_feedback" does not exist.*HINT:  Run ALTER SCHEMA ... RENAME TO slm_feedback/s, 'so does a function');
+sql('paused', 'ALTER SCHEMA renamed RENAME TO slm_feedback');
+$count = sql('paused', $refreshes);
+sql('paused', 'SELECT count(*) FROM slm_feedback.report_summary()');
+eventually('paused', "($refreshes) > $count", 'renamed back, the next session that uses the extension brings the worker');
+sql('postgres', 'DROP DATABASE paused');
+sql('postgres', 'DROP ROLE writer');
+
 # --- nothing while nothing is due -------------------------------------------------------------------------
 
 my $transactions = q{SELECT datname, xact_commit + xact_rollback FROM pg_stat_database

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -164,6 +165,27 @@ foreach my $day (2 .. 4)
 	$node->reload;
 	ok($node->poll_query_until('postgres', $nights, $day), "the night of December $day");
 }
+
+# --- a restore keeps the worker away, for a day -----------------------------------------------------------
+
+sub clock_at
+{
+	$node->append_conf('postgresql.conf', "slm_feedback.debug_now = '$_[0]'");
+	$node->reload;
+}
+clock_at('2026-12-04 12:00:00');
+my $out = '';
+my $restore = IPC::Run::start([ 'psql', '-X', '-q', '-At', '-d', $node->connstr('postgres'), '-c', 'SET row_security = off', '-c', 'SET check_function_bodies = off',
+	'-c', q{SELECT slm_feedback.record_query('restored', request_id => 'restored')}, '-c', 'SELECT pg_sleep(600)' ], '<', '/dev/null', '>', \$out, '2>', \$stderr);
+ok($node->poll_query_until('postgres', q{SELECT bool_and(paused ~ '^session [0-9]+ restores a dump since 2026-12-04 12:00:00') FROM slm_feedback.report_jobs()}), 'report_jobs() tells of a restore')
+  or diag(sql('SELECT job, paused FROM slm_feedback.report_jobs()'));
+clock_at('2026-12-05 00:10:00');
+sleep 3;
+is(sql($nights), '4', 'while the session is there, no job runs');
+clock_at('2026-12-05 12:00:00');
+ok($node->poll_query_until('postgres', $nights, '5'), 'after a day it counts no longer');
+is(sql(q{SELECT count(paused) FROM slm_feedback.report_jobs()}), '0', 'and is not shown');
+$restore->kill_kill;
 
 $node->stop;
 done_testing();
