@@ -54,7 +54,8 @@ sub function_entry
 sub table_of_settings
 {
 	return "| setting | default | change takes effect | what it does |\n| --- | --- | --- | --- |\n" . value(
-		q{SELECT format('| `%s` | %s | %s | %s |', name, CASE WHEN boot_val = '' THEN '(empty)' ELSE boot_val || coalesce(unit, '') END,
+		q{LOAD 'slm_feedback';
+		SELECT format('| `%s` | %s | %s | %s |', name, CASE WHEN boot_val = '' THEN '(empty)' ELSE boot_val || coalesce(unit, '') END,
 			CASE context WHEN 'postmaster' THEN 'restart' WHEN 'sighup' THEN 'reload' WHEN 'superuser' THEN 'SET (superuser)' ELSE 'SET' END,
 			concat_ws(' ', short_desc, extra_desc))
 		FROM pg_settings WHERE name LIKE 'slm\_feedback.%' AND name NOT LIKE '%debug%' ORDER BY name}) . "\n";
@@ -131,5 +132,19 @@ foreach my $catalog (qw(pg_proc pg_class pg_type))
 is(value("SELECT string_agg(attrelid::regclass || '.' || attname, ', ') FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
 	AND attrelid IN (SELECT oid FROM pg_class WHERE relkind IN ('r', 'v') AND oid IN (" . sprintf($members, 'pg_class') . ")) AND col_description(attrelid, attnum) IS NULL"),
 	'', 'every column of a table or view has a comment');
+
+# Settings without shared_preload_libraries: known once the session has loaded the library.
+cmp_ok(scalar(() = $text =~ /^\| `slm_feedback\.\w+` \|/mg), '>=', 10, 'the page lists the settings');
+my $stderr;
+$node->append_conf('postgresql.conf', "slm_feedback.nightly_time = '01:30'");
+$node->reload;
+isnt($node->psql('postgres', 'SHOW slm_feedback.clock_margin', stderr => \$stderr), 0, 'SHOW before the library is loaded');
+like($stderr, qr/unrecognized configuration parameter "slm_feedback.clock_margin"/, 'does not know a setting');
+foreach my $first ("LOAD 'slm_feedback'", 'SELECT slm_feedback.library_version()', q{SELECT slm_feedback.record_query('q')}, 'SELECT count(*) FROM slm_feedback.report_jobs()')
+{
+	my $shown = $node->safe_psql('postgres', "\\o /dev/null\n$first;\n\\o\nSHOW slm_feedback.clock_margin; SHOW slm_feedback.nightly_time;\n"
+		. q{SELECT count(*) > 10 FROM pg_settings WHERE name LIKE 'slm_feedback.%'});
+	is($shown, "5min\n01:30\nt", "after $first it does, with what postgresql.conf says");
+}
 $node->stop;
 done_testing();
