@@ -42,6 +42,9 @@ PERSONAL = {
 REFUSED_CLASSES = ("22", "23", "PT")
 REFUSED_STATES = {"0A000", "42804", "25001", "42704", "42602", "54000", "55000", "F0000", "2201W", "54001"}
 
+# Under min_group_users an analyst sees no single answers.
+SMALL_GROUPS = "single answers are not shown"
+
 # A view that can't be written to says so before anybody is asked for a privilege.
 NO_TABLE = {"42809", "55000"}
 
@@ -235,22 +238,20 @@ class Caller(Session):
         self.record.count(f"tables read by {self.level}")
 
     def failed(self, error):
-        state = error.sqlstate
-        if (
-            state is not None
-            and state not in ALWAYS
-            and state[:2] not in REFUSED_CLASSES
-            and state not in REFUSED_STATES
-            and state not in NO_TABLE
-            and (state != "42501" or self.allowed is True)
-        ):
-            super().failed(error)
-            return
-        if state == "42501":
+        state = error.sqlstate or "connection lost"
+        refused = state == "42501"
+        if refused:
             self.record.count(f"refusals of {self.level}")
-        elif state is not None and state not in ALWAYS and not self.allowed and state not in NO_TABLE:
+        if not self.allowed and not (refused or state in NO_TABLE or state in ALWAYS or error.sqlstate is None):
             self.record.difference("access", f"{self.level} came as far as {state} with {self.action}: {error}")
-        self.expected = frozenset((state,))
+        if (
+            state[:2] in REFUSED_CLASSES
+            or state in REFUSED_STATES
+            or not self.allowed
+            or refused
+            and (self.allowed == "to read" or SMALL_GROUPS in str(error))
+        ):
+            self.expected = frozenset((state,))
         super().failed(error)
         self.expected = frozenset()
 

@@ -7,6 +7,7 @@ written to after retention had looked: what it says can't be known from here, an
 
 import datetime
 
+from calendar_days import calendar
 from oracle import FEEDBACK_COLUMNS, QUERY_COLUMNS, Feedback, Query, group_opinions, measure_days
 
 queries = ", ".join("q." + column for column in QUERY_COLUMNS)
@@ -52,31 +53,34 @@ class Freezes:
     """A reader's memory of the frozen days."""
 
     def __init__(self):
+        # Number of a freeze: its days, the instant up to which it froze, and the first day after it.
         self.known = {}
 
-    def days(self, connection):
-        """{day: levels, or None where they can't be known} of every frozen day, as this snapshot sees them."""
-        result = {}
-        for row in connection.execute(
-            "SELECT freeze_number, purged_before, previous, zone, marked FROM stress.freezes " "ORDER BY freeze_number"
+    def read(self, connection, zone):
+        """What this snapshot sees of the freezes: its calendar, and {day: levels, None where they can't be known}."""
+        days, since, first = {}, None, None
+        for freeze in connection.execute(
+            "SELECT freeze_number, purged_before, previous, zone, marked FROM stress.freezes ORDER BY freeze_number"
         ).fetchall():
-            if row[0] not in self.known:
-                self.known[row[0]] = self.load(connection, *row)
-            result.update(self.known[row[0]])
-        return result
+            if freeze[0] not in self.known:
+                self.known[freeze[0]] = self.load(connection, calendar(freeze[3], since, first), *freeze)
+            more, since, first = self.known[freeze[0]]
+            days.update(more)
+        return calendar(zone, since, first), days
 
-    def load(self, connection, freeze, purged_before, previous, zone, marked):
+    def load(self, connection, days, number, purged_before, previous, _, marked):
+        """Measures the days of one freeze by the calendar that held then."""
         rows = {}
         for kind, table in ((Query, "frozen_queries"), (Feedback, "frozen_feedback")):
             rows[kind] = [
                 kind._make(row)
                 for row in connection.execute(
-                    f"SELECT {', '.join(kind._fields)} FROM stress.{table} WHERE freeze_number = %s", [freeze]
+                    f"SELECT {', '.join(kind._fields)} FROM stress.{table} WHERE freeze_number = %s", [number]
                 ).fetchall()
             ]
         first = previous or datetime.date.min
-        days = dict(
-            measure_days(rows[Query], group_opinions(rows[Feedback]), zone, lambda day: first <= day < purged_before)
+        result = dict(
+            measure_days(rows[Query], group_opinions(rows[Feedback]), days, lambda day: first <= day < purged_before)
         )
-        days.update({day: None for day in marked if day >= first})
-        return days
+        result.update({day: None for day in marked if day >= first})
+        return result, days.start(purged_before), purged_before

@@ -28,7 +28,7 @@ class Roller(Session):
 
 
 class Administrator(Session):
-    """Settings and requests of persons. What is random here is chosen by the round: zone changes or retention."""
+    """Settings and requests of persons. Retention freezes days in some rounds only."""
 
     # 55000: a zone change that frozen days forbid, an erasure that the policy forbids.
     expected = frozenset(("55000",))
@@ -46,8 +46,7 @@ class Administrator(Session):
         yield self.trim, 3
         yield self.update_many, 2
         yield self.prune, 0.3
-        if self.run_.with_zones:
-            yield self.change_zone, 3
+        yield self.change_zone, 3
         if self.run_.with_retention:
             yield self.retention, 3
 

@@ -8,7 +8,7 @@ import collections
 import math
 from decimal import Decimal
 
-from calendar_days import DAY, calendar
+from calendar_days import DAY
 
 QUERY_COLUMNS = (
     "request_id query_text response_text created_at user_id session_id response_time_ms sources_used model "
@@ -115,13 +115,12 @@ def group_opinions(feedback):
     return grouped
 
 
-def measure_days(queries, opinions, zone, wanted=None):
+def measure_days(queries, opinions, days, wanted):
     """{day: {(model, prompt version): Measures}} at every level; None stands for all, '' for not given."""
-    days = calendar(zone)
     result = collections.defaultdict(lambda: collections.defaultdict(Measures))
     for query in queries:
         day = days.day(query.created_at)
-        if wanted is not None and not wanted(day):
+        if not wanted(day):
             continue
         hour = days.hour(query.created_at)
         model, version = query.model or "", query.prompt_version or ""
@@ -134,18 +133,16 @@ def measure_days(queries, opinions, zone, wanted=None):
 class Oracle:
     """What one snapshot's reports have to say."""
 
-    def __init__(self, queries, feedback, zone, purged_before=None, frozen=None):
+    def __init__(self, queries, feedback, calendar, frozen):
         self.queries = queries
-        self.zone = zone
-        self.calendar = calendar(zone)
+        self.calendar = calendar
         self.opinions = group_opinions(feedback)
-        self.purged_before = purged_before
         self.days = dict(
-            measure_days(queries, self.opinions, zone, lambda day: purged_before is None or day >= purged_before)
+            measure_days(queries, self.opinions, calendar, lambda day: calendar.first is None or day >= calendar.first)
         )
         # A frozen day of which nothing is known (None) can't be judged: reports over it are left out.
         self.unknown = set()
-        for day, levels in (frozen or {}).items():
+        for day, levels in frozen.items():
             if levels is None:
                 self.unknown.add(day)
             else:

@@ -36,10 +36,10 @@ class Snapshot:
         self.queries = read_rows(connection, TABLES + "queries", Query)
         self.feedback = read_rows(connection, TABLES + "feedback", Feedback)
         self.corrections = read_rows(connection, TABLES + "corrections", Correction)
-        purged_before = self.state[1] if self.state else None
-        self.oracle = Oracle(
-            self.queries, self.feedback, self.zone, purged_before, freezes.days(connection) if purged_before else None
-        )
+        calendar, frozen = freezes.read(connection, self.zone)
+        if calendar.first != (self.state[1] if self.state else None):
+            raise Mismatch(f"days are frozen before {self.state}, the harness knows of {calendar.first}")
+        self.oracle = Oracle(self.queries, self.feedback, calendar, frozen)
         self.today = self.oracle.calendar.day(self.now)
 
 

@@ -26,9 +26,7 @@ class Round:
         self.rows = rows
         self.kills = kills
         self.cancels = cancels
-        # A zone that changes and days that are frozen do not go together.
-        self.with_zones = number % 2 == 1
-        self.with_retention = not self.with_zones
+        self.with_retention = number % 2 == 0
         self.pool = Pool()
         self.restarting = threading.Lock()
         self.ended = threading.Event()
