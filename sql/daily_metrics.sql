@@ -40,9 +40,9 @@ COMMENT ON COLUMN slm_feedback.daily_metrics.prompt_version IS 'The prompt versi
 COMMENT ON COLUMN slm_feedback.daily_metrics.total_queries IS 'Number of queries. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_time_count IS 'Queries with a response time. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_time_sum_ms IS 'Sum of the response times in milliseconds. Exact.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p50_response_time_ms IS 'Median response time in milliseconds, approximated by a t-digest (compression 200): within about 1% of rank.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p95_response_time_ms IS '95th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.5% of rank.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p99_response_time_ms IS '99th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.2% of rank.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p50_response_time_ms IS 'Median response time in milliseconds, approximated by a t-digest (compression 200): within about 1% of rank and two values.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p95_response_time_ms IS '95th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.5% of rank and two values.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p99_response_time_ms IS '99th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.2% of rank and two values.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.positive_feedback_count IS 'Opinions with sentiment 1. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.negative_feedback_count IS 'Opinions with sentiment -1. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.neutral_feedback_count IS 'Opinions with sentiment 0. Exact.';

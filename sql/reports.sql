@@ -112,7 +112,7 @@ BEGIN ATOMIC
     ORDER BY m.date;
 END;
 COMMENT ON FUNCTION slm_feedback.report_daily(date, date, text, text) IS
-'One row a day with queries, from_date to to_date (default: the last 30 days), for one model or prompt version (null: all; empty string: queries without one). Feedback counts on the day of its query. positive_ratio = positive / (positive + negative); feedback_rate = queries with feedback / queries. Times in milliseconds, costs in US dollars. Everything is exact but p50/p95/p99, which a t-digest approximates (within about 1%, 0.5%, 0.2% of rank). Errors: 22023 from_date after to_date.';
+'One row a day with queries, from_date to to_date (default: the last 30 days), for one model or prompt version (null: all; empty string: queries without one). Feedback counts on the day of its query. positive_ratio = positive / (positive + negative); feedback_rate = queries with feedback / queries. Times in milliseconds, costs in US dollars. Everything is exact but p50/p95/p99, which a t-digest approximates (within about 1%, 0.5%, 0.2% of rank and two values). Errors: 22023 from_date after to_date.';
 
 SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_models(
@@ -178,7 +178,7 @@ BEGIN ATOMIC
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.report_models(date, date, boolean) IS
-'One row a model (or, with by_prompt_version, a model and prompt version) over from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
+'One row a model (or, with by_prompt_version, a model and prompt version) over from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and two values); everything else is exact. Errors: 22023 from_date after to_date.';
 
 SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_summary(
@@ -242,7 +242,7 @@ BEGIN ATOMIC
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
-'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank); everything else is exact. Errors: 22023 from_date after to_date.';
+'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and two values); everything else is exact. Errors: 22023 from_date after to_date.';
 
 -- What report_top_questions() shows to everybody; a question is named by the least id of those who asked it.
 CREATE FUNCTION slm_feedback.top_questions(
