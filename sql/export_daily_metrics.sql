@@ -21,7 +21,8 @@ CREATE FUNCTION slm_feedback.export_live_days(from_date date, to_date date) RETU
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT ARRAY(SELECT d.day
-                 FROM slm_feedback.report_range(coalesce(from_date, '-infinity'), coalesce(to_date, 'infinity')) r,
+                 FROM slm_feedback.report_range(coalesce(from_date, '-infinity'), coalesce(to_date, 'infinity'),
+                                                (SELECT s FROM slm_feedback.settings s)) r,
                       LATERAL slm_feedback.live_days(r.first_day, r.last_day) AS d (day));
 END;
 COMMENT ON FUNCTION slm_feedback.export_live_days(date, date) IS

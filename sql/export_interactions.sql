@@ -5,7 +5,7 @@ CREATE FUNCTION slm_feedback.export_from(from_date date, to_date date) RETURNS t
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE WHEN from_date > to_date
-                THEN (SELECT slm_feedback.day_start(r.first_day) FROM slm_feedback.report_range(from_date, to_date) r)
+                THEN (SELECT slm_feedback.day_start(r.first_day) FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r)
                 WHEN isfinite(from_date) THEN slm_feedback.day_start(from_date)
                 ELSE coalesce(from_date, '-infinity') END;
 END;
@@ -16,7 +16,7 @@ CREATE FUNCTION slm_feedback.export_until(from_date date, to_date date) RETURNS 
     LANGUAGE sql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE WHEN from_date > to_date
-                THEN (SELECT slm_feedback.day_start(r.first_day) FROM slm_feedback.report_range(from_date, to_date) r)
+                THEN (SELECT slm_feedback.day_start(r.first_day) FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r)
                 WHEN isfinite(to_date) THEN slm_feedback.day_start(to_date + 1)
                 ELSE coalesce(to_date, 'infinity') END;
 END;

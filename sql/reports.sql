@@ -17,10 +17,12 @@ CREATE FUNCTION slm_feedback.check_choice(argument text, choice text, choices te
 COMMENT ON FUNCTION slm_feedback.check_choice(text, text, text[]) IS
 'The choice, if it is one of the choices. Errors: 22023 with the list of choices as hint, 22004 argument or choices is null.';
 
-CREATE FUNCTION slm_feedback.report_range(from_date date, to_date date, OUT first_day date, OUT last_day date)
+CREATE FUNCTION slm_feedback.report_range(
+    from_date date, to_date date, settings slm_feedback.settings, OUT first_day date, OUT last_day date
+)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_report_range';
-COMMENT ON FUNCTION slm_feedback.report_range(date, date) IS
-'The days that a report covers: to_date defaults to today, from_date to 29 days before to_date; both are included. Errors: 22023 from_date after to_date.';
+COMMENT ON FUNCTION slm_feedback.report_range(date, date, slm_feedback.settings) IS
+'The days that a report covers: to_date defaults to today under the given settings (null: the defaults), from_date to 29 days before to_date; both are included. Errors: 22023 from_date after to_date.';
 
 CREATE FUNCTION slm_feedback.live_days(from_date date, to_date date) RETURNS SETOF date
     LANGUAGE sql STABLE ROWS 2
@@ -104,7 +106,7 @@ BEGIN ATOMIC
            m.rated_queries::double precision / nullif(m.total_queries, 0),
            m.rating_sum::double precision / nullif(m.rating_count, 0),
            m.unique_users, m.error_count, m.input_tokens, m.output_tokens, m.cost_usd
-    FROM slm_feedback.report_range(from_date, to_date) r,
+    FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r,
          LATERAL slm_feedback.metrics(r.first_day, r.last_day) m
     WHERE m.model IS NOT DISTINCT FROM report_daily.model
       AND m.prompt_version IS NOT DISTINCT FROM report_daily.prompt_version
@@ -167,7 +169,7 @@ BEGIN ATOMIC
                  sum(m.input_tokens)::bigint AS input_tokens,
                  sum(m.output_tokens)::bigint AS output_tokens,
                  sum(m.cost_usd) AS cost_usd
-          FROM slm_feedback.report_range(from_date, to_date) r,
+          FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r,
                LATERAL slm_feedback.metrics(r.first_day, r.last_day) m
           WHERE m.model IS NOT NULL
             AND (m.prompt_version IS NOT NULL) = by_prompt_version
@@ -233,7 +235,7 @@ BEGIN ATOMIC
                  coalesce(sum(m.input_tokens), 0)::bigint AS input_tokens,
                  coalesce(sum(m.output_tokens), 0)::bigint AS output_tokens,
                  coalesce(sum(m.cost_usd), 0) AS cost_usd
-          FROM slm_feedback.report_range(from_date, to_date) r
+          FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r
           LEFT JOIN LATERAL (SELECT a.* FROM slm_feedback.metrics(r.first_day, r.last_day) a
                              WHERE a.model IS NULL AND a.prompt_version IS NULL) m ON true
           GROUP BY r.first_day, r.last_day) t,
@@ -272,7 +274,7 @@ CREATE FUNCTION slm_feedback.top_questions(
 BEGIN ATOMIC
     WITH bounds AS (
         SELECT slm_feedback.day_start(r.first_day) AS from_time, slm_feedback.day_start(r.last_day + 1) AS to_time
-        FROM slm_feedback.report_range(from_date, to_date) r
+        FROM slm_feedback.report_range(from_date, to_date, (SELECT s FROM slm_feedback.settings s)) r
     ), by_request AS (
         SELECT f.request_id,
                count(*) FILTER (WHERE f.sentiment = 1) AS positive,

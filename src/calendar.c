@@ -181,12 +181,19 @@ cache_day(TimestampTz at, const SlmCalendar *calendar)
 		find_day(at, calendar);
 }
 
+/* The day of an instant. */
+DateADT
+slm_calendar_day(TimestampTz at, const SlmCalendar *calendar)
+{
+	cache_day(at, calendar);
+	return cached.day;
+}
+
 /* The day of an instant, by the settings that are in force. */
 DateADT
 slm_day_of(TimestampTz at)
 {
-	cache_day(at, &slm_settings()->calendar);
-	return cached.day;
+	return slm_calendar_day(at, &slm_settings()->calendar);
 }
 
 /*

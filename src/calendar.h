@@ -24,6 +24,7 @@ typedef struct SlmCalendar
 
 extern SlmCalendar slm_plain_calendar(const char *zone_name);
 extern DateADT slm_day_of(TimestampTz at);
+extern DateADT slm_calendar_day(TimestampTz at, const SlmCalendar *calendar);
 extern int slm_hour_of(TimestampTz at, const SlmCalendar *calendar);
 extern const SlmCalendar *slm_calendar_argument(FunctionCallInfo fcinfo,
 												int argument);

@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "calendar.h"
 #include "compat.h"
 #include "reports.h"
 #include "settings.h"
@@ -50,17 +51,22 @@ slm_max_staleness(PG_FUNCTION_ARGS)
 }
 
 /*
- * report_range(from_date, to_date): the first and last day of a report.  Days
- * before 2000 and after the day after tomorrow hold no queries (see
- * slm_check_created_at), so that infinity means everything.  Tomorrow is that
- * of the clock: a transaction may be days old.
+ * report_range(from_date, to_date, settings): the first and last day of a
+ * report.  Today is that of the settings row, and so of the report's snapshot,
+ * which may be older than the settings that are in force.  Days before 2000
+ * and after the day after tomorrow hold no queries (see slm_check_created_at),
+ * so that infinity means everything.  Tomorrow is that of the clock: a
+ * transaction may be days old.
  */
 Datum
 slm_report_range(PG_FUNCTION_ARGS)
 {
-	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
+	const SlmCalendar *calendar = slm_calendar_argument(fcinfo, 2);
+	DateADT today =
+		slm_calendar_day(GetCurrentTransactionStartTimestamp(), calendar);
 	DateADT last = PG_ARGISNULL(1) ? today : PG_GETARG_DATEADT(1);
-	DateADT newest = Max(today, slm_day_of(GetCurrentTimestamp()));
+	DateADT newest =
+		Max(today, slm_calendar_day(GetCurrentTimestamp(), calendar));
 	DateADT first;
 	Datum values[2];
 	bool nulls[2] = {false, false};

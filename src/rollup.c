@@ -506,11 +506,14 @@ slm_rebuild(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	caller = slm_become_owner();
 	SPI_execute_with_args(
+		"WITH r AS (SELECT r.first_day, r.last_day "
+		"FROM slm_feedback.report_range($1, $2, "
+		"(SELECT s FROM slm_feedback.settings s)) r) "
 		"INSERT INTO slm_feedback.rollup_queue (date) "
-		"SELECT d.day FROM slm_feedback.report_range($1, $2) r, "
+		"SELECT d.day FROM r, "
 		"LATERAL slm_feedback.days_with_queries("
 		"r.first_day OPERATOR(pg_catalog.-) 1, r.last_day) d (day) "
-		"UNION SELECT m.date FROM slm_feedback.report_range($1, $2) r, "
+		"UNION SELECT m.date FROM r, "
 		"slm_feedback.daily_metrics m "
 		"WHERE m.date OPERATOR(pg_catalog.>=) r.first_day "
 		"AND m.date OPERATOR(pg_catalog.<=) r.last_day",

@@ -121,7 +121,7 @@ function choose_dashboard_questions(date,integer,integer)|-
 function dashboard_rows(date,date)|-
 function dashboard_ranges(date,date)|-
 function dashboard_operations()|-
-function report_range(date,date)|-
+function report_range(date,date,settings)|-
 function with_before(jsonb,jsonb)|-
 function report_rows(date,date,date,boolean)|-
 function report_questions(date,date,date,integer)|-
