@@ -40,7 +40,7 @@ PERSONAL = {
 
 # The arguments may be refused, in these classes and states; a failure inside of a function is none of them.
 REFUSED_CLASSES = ("22", "23", "PT")
-REFUSED_STATES = {"0A000", "42804", "25001", "42704", "42602", "54000", "55000", "F0000", "2201W", "54001"}
+REFUSED_STATES = {"0A000", "25001", "42704", "42602", "54000", "55000", "F0000", "2201W", "54001"}
 
 # Under min_group_users an analyst sees no single answers.
 SMALL_GROUPS = "single answers are not shown"

@@ -80,7 +80,7 @@ def check_percentiles(what, found, times):
         # Interpolation has rounding errors.
         least = bisect.bisect_left(ordered, value - 1e-6) / len(ordered)
         most = bisect.bisect_right(ordered, value + 1e-6) / len(ordered)
-        if least > p + error or most < p - error:
+        if least > p + error or most < p - error or not ordered[0] - 1e-6 <= value <= ordered[-1] + 1e-6:
             raise Mismatch(
                 f"{what} p{p * 100:.0f} is {value!r}, at {least:.2%} to {most:.2%} of {len(ordered)} values"
             )

@@ -77,6 +77,9 @@ class Session(threading.Thread):
             self.record.difference("stuck", f"{self.name} {self.action} ran for 60 seconds", self.run_.locks())
         elif state in ALWAYS or state in self.expected:
             self.record.error(state)
+        elif state in ("42703", "42804") and ("has been dropped" in str(error) or "return row" in str(error)):
+            # A column came or went while the call, whose row type was known by then, waited for the table.
+            self.record.error(state)
         elif state == "40P01" and self.with_reindex():
             self.record.error("40P01 with the building of an index")
         else:
