@@ -84,11 +84,6 @@ BEGIN
             AND q.user_id IS DISTINCT FROM slm_feedback.stored_user_id(q.user_id)
           ORDER BY q.created_at
           LIMIT batch_rows) b;
-    converted := 0;
-    -- No lock then: the last batch of each kind shares its transaction with what comes next.
-    IF last_time IS NULL THEN
-        RETURN;
-    END IF;
     PERFORM slm_feedback.lock_answers(ids);
     UPDATE slm_feedback.queries q SET user_id = slm_feedback.stored_user_id(q.user_id)
     WHERE q.request_id = ANY (ids);
@@ -120,11 +115,6 @@ BEGIN
             AND f.user_id IS DISTINCT FROM slm_feedback.stored_user_id(f.user_id)
           ORDER BY f.query_created_at
           LIMIT batch_rows) b;
-    converted := 0;
-    merged := 0;
-    IF last_time IS NULL THEN
-        RETURN;
-    END IF;
     -- Nobody adds an opinion under the new id, or changes one, before they are converted.
     PERFORM slm_feedback.lock_answers(requests);
     -- A direct UPDATE may be under way.
@@ -258,6 +248,8 @@ BEGIN
         RAISE NOTICE '% opinions converted, % merged, for queries through %', feedback_converted, feedback_merged, at;
         COMMIT;
     END LOOP;
+    -- It locks a table that the last batch has locked more weakly.
+    COMMIT;
     corrections := slm_feedback.convert_corrections();
     IF corrections OPERATOR(pg_catalog.>) 0 THEN
         RAISE NOTICE '% corrections converted', corrections;

@@ -273,7 +273,7 @@ keep_indexes(DirectTable *table, Relation rel)
 	table->key_index = InvalidOid;
 	foreach (cell, oids)
 	{
-		Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 		IndexInfo *info = BuildIndexInfo(index);
 		bool plain = index->rd_rel->relam == BTREE_AM_OID &&
 					 info->ii_Expressions == NIL && info->ii_Predicate == NIL &&
@@ -357,7 +357,8 @@ direct_table(DirectTable *table, Oid relid)
 		return NULL;
 	if (!table->valid || table->relid != relid)
 	{
-		Relation rel = table_open(relid, RowExclusiveLock);
+		/* The caller's lock will do: a stronger one would break the order. */
+		Relation rel = table_open(relid, NoLock);
 
 		keep_table(table, rel);
 		table_close(rel, NoLock);
@@ -367,7 +368,7 @@ direct_table(DirectTable *table, Oid relid)
 
 /*
  * The table queries or feedback if rows can be inserted directly, or NULL.
- * The caller that inserts holds RowExclusiveLock on queries
+ * The caller holds a lock on queries, RowExclusiveLock if it inserts
  * (slm_settings_for_write).
  */
 DirectTable *

@@ -201,9 +201,16 @@ slm_settings(void)
 const SlmSettings *
 slm_settings_for_write(void)
 {
+	Oid relid;
+
 	PreventCommandIfReadOnly("a capture function");
 	PreventCommandIfParallelMode("a capture function");
-	LockRelationOid(slm_settings()->queries_relid, RowExclusiveLock);
+	/* Again, if the extension was made anew while we waited. */
+	do
+	{
+		relid = slm_settings()->queries_relid;
+		LockRelationOid(relid, RowExclusiveLock);
+	} while (slm_settings()->queries_relid != relid);
 	return slm_settings();
 }
 
