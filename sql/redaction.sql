@@ -2,7 +2,7 @@
 CREATE FUNCTION slm_feedback.redact(value text) RETURNS text
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redact';
 COMMENT ON FUNCTION slm_feedback.redact(text) IS
-'The text with [EMAIL], [PHONE], [CARD] (by Luhn), [IBAN] (mod 97), [IP] and [KEY] (API keys, tokens, JWT, Bearer) in place of what looks like one, and [NAME] for each match of redaction_patterns. Finds forms, not meaning: names and addresses stay. Linear in the length of the text. Errors: none.';
+'The text with [EMAIL], [PHONE], [CARD] (by Luhn), [IBAN] (mod 97), [IP] and [KEY] (API keys, tokens, JWT, Bearer) in place of what looks like one, and [NAME] for each match of redaction_patterns. Finds forms, not meaning: names and addresses stay. Digits, spaces, dashes and full-width signs of every script count as those of ASCII; only ASCII letters, digits and _ before or after a number make it part of something else. Redacting twice changes nothing more. Takes time linear in the length of the text. Errors: none.';
 
 CREATE FUNCTION slm_feedback.redaction_kinds(value text) RETURNS text[]
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_redaction_kinds';
@@ -16,7 +16,7 @@ CREATE TABLE slm_feedback.redaction_patterns (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE slm_feedback.redaction_patterns IS
-'Regular expressions of your own that redact() replaces by [NAME], before the built-in kinds and in the order of their names. At most 16. Change them with set_redaction_pattern().';
+'Regular expressions of your own that redact() replaces by [NAME], before the built-in kinds and in the order of their names. Each sees a line at a time, and 1,000 characters of a long one. At most 16. Change them with set_redaction_pattern().';
 COMMENT ON COLUMN slm_feedback.redaction_patterns.name IS 'The name, which is also the placeholder: capital letters, digits and underscores, 30 at most.';
 COMMENT ON COLUMN slm_feedback.redaction_patterns.pattern IS 'The regular expression, in PostgreSQL''s syntax (ARE); (?i) at its start ignores case.';
 COMMENT ON COLUMN slm_feedback.redaction_patterns.created_at IS 'When it was set.';
@@ -25,7 +25,7 @@ SELECT pg_catalog.pg_extension_config_dump('slm_feedback.redaction_patterns', ''
 CREATE FUNCTION slm_feedback.check_redaction_pattern() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'slm_check_redaction_pattern';
 COMMENT ON FUNCTION slm_feedback.check_redaction_pattern() IS
-'Trigger of redaction_patterns: refuses expressions that could slow down every write. Errors: 2201B not a regular expression; 22023 it is longer than 1,000 bytes, has back-references, looks ahead or behind, matches nothing, the empty string or a placeholder, or it is slow on sample texts, which finds the usual quadratic ones but proves nothing: bound repetitions, and set statement_timeout for roles that write; 54000 more than 16 patterns.';
+'Trigger of redaction_patterns: refuses expressions that could hurt every write. What it decides depends on the expression alone. Errors: 2201B not a regular expression; 22023 it is longer than 1,000 bytes, has back-references, looks ahead or behind, matches nothing, the empty string or a placeholder; 54000 more than 16 patterns.';
 CREATE TRIGGER check_redaction_pattern BEFORE INSERT OR UPDATE ON slm_feedback.redaction_patterns
     FOR EACH ROW EXECUTE FUNCTION slm_feedback.check_redaction_pattern();
 CREATE TRIGGER redaction_patterns_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON slm_feedback.redaction_patterns
@@ -67,7 +67,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.set_redaction_pattern(text, text) IS
-'Adds or replaces a regular expression that redact() replaces by [NAME]; a null pattern removes it. Waits for running writes. What is stored already stays as it is. Errors: 22004 null name; 22023 a name that cannot be a placeholder, or a pattern that could slow down writes (see check_redaction_pattern()); 2201B not a regular expression; 42704 removal of an unknown name; 54000 more than 16 patterns.';
+'Adds or replaces a regular expression whose matches redact() replaces by [NAME]; a null pattern removes it. A match lies within one line; up to 250 characters it is found wherever it is. A pattern sees one line at a time, and of a line longer than 1,000 characters windows of 1,000 that overlap by 250: a match of up to 250 characters is always found. Waits for running writes. What is stored already stays as it is. Errors: 22004 null name; 22023 a name that cannot be a placeholder, or a pattern that is refused (see check_redaction_pattern()); 2201B not a regular expression; 42704 removal of an unknown name; 54000 more than 16 patterns.';
 
 CREATE FUNCTION slm_feedback.set_redaction(enabled boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

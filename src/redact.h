@@ -5,7 +5,9 @@
 #ifndef SLM_REDACT_H
 #define SLM_REDACT_H
 
-extern const char *slm_placeholder(int i);
+#include "utils/array.h"
+
+extern void slm_add_kind(ArrayBuildState **found, const char *name);
 extern void slm_apply_redaction(Datum *value, bool isnull);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * redaction_patterns.h
- *		Regular expressions of the DBA's own that redaction replaces.
+ *		User-defined regular expressions, whose matches redaction replaces.
  */
 #ifndef SLM_REDACTION_PATTERNS_H
 #define SLM_REDACTION_PATTERNS_H
@@ -8,6 +8,8 @@
 #include "utils/array.h"
 
 extern void slm_redaction_patterns_init(void);
-extern text *slm_replace_patterns(text *given, ArrayBuildState **kinds);
+extern text *slm_replace_patterns(text *given, bool whole_lines,
+								  ArrayBuildState **kinds);
+extern bool slm_has_patterns(void);
 
 #endif

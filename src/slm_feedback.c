@@ -18,6 +18,7 @@
 #include "guard_triggers.h"
 #include "late_marks.h"
 #include "pseudonym_keys.h"
+#include "redaction_kinds.h"
 #include "redaction_patterns.h"
 #include "reports.h"
 #include "rollup.h"
@@ -39,6 +40,7 @@ _PG_init(void)
 	slm_rollup_init();
 	slm_reports_init();
 	slm_pseudonym_keys_init();
+	slm_redaction_kinds_init();
 	slm_redaction_patterns_init();
 	slm_dashboard_file_init();
 	slm_clock_init();
