@@ -84,7 +84,10 @@ BEGIN
             AND q.user_id IS DISTINCT FROM slm_feedback.stored_user_id(q.user_id)
           ORDER BY q.created_at
           LIMIT batch_rows) b;
-    PERFORM slm_feedback.lock_answers(ids);
+    -- Not for none: the transaction goes on to convert_corrections(), which locks corrections more strongly.
+    IF ids IS NOT NULL THEN
+        PERFORM slm_feedback.lock_answers(ids);
+    END IF;
     UPDATE slm_feedback.queries q SET user_id = slm_feedback.stored_user_id(q.user_id)
     WHERE q.request_id = ANY (ids);
     GET DIAGNOSTICS converted = ROW_COUNT;
@@ -116,7 +119,9 @@ BEGIN
           ORDER BY f.query_created_at
           LIMIT batch_rows) b;
     -- Nobody adds an opinion under the new id, or changes one, before they are converted.
-    PERFORM slm_feedback.lock_answers(requests);
+    IF requests IS NOT NULL THEN
+        PERFORM slm_feedback.lock_answers(requests);
+    END IF;
     -- A direct UPDATE may be under way.
     PERFORM 1 FROM slm_feedback.feedback f WHERE f.request_id = ANY (requests)
     ORDER BY f.request_id, f.user_id
@@ -248,8 +253,6 @@ BEGIN
         RAISE NOTICE '% opinions converted, % merged, for queries through %', feedback_converted, feedback_merged, at;
         COMMIT;
     END LOOP;
-    -- It locks a table that the last batch has locked more weakly.
-    COMMIT;
     corrections := slm_feedback.convert_corrections();
     IF corrections OPERATOR(pg_catalog.>) 0 THEN
         RAISE NOTICE '% corrections converted', corrections;
