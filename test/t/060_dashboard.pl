@@ -150,7 +150,8 @@ append_to_file("$dir/victim", 'untouched');
 unlink "$dir/postgres.html";
 symlink 'victim', "$dir/postgres.html" or die $!;
 my $writer = $node->background_psql('postgres');
-my $pid = $writer->query('SELECT pg_backend_pid()');
+# PostgreSQL 16 returns the line's end as well.
+my ($pid) = $writer->query('SELECT pg_backend_pid()') =~ /(\d+)/;
 symlink 'victim', "$dir/postgres.html.$pid.tmp" or die $!;
 $writer->query('SELECT slm_feedback.write_dashboard()');
 $writer->quit;
