@@ -4,6 +4,26 @@
 -- last: not named, it would come first.) The last part of the script, members.sql, checks the result.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- A schema's name takes the place of a mark inside of statements, so it must be a plain one: a name that holds another
+-- mark would be taken apart by the next replacement, and PostgreSQL 16 and later replace no differently. This comes
+-- before the first mark, so that nothing has run yet.
+DO $$
+DECLARE
+    odd text;
+BEGIN
+    SELECT n.nspname INTO odd
+    FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+    WHERE e.extname OPERATOR(pg_catalog.=) ANY (ARRAY['hll', 'tdigest']::name[])
+      AND n.nspname::text OPERATOR(pg_catalog.!~) '^[A-Za-z_][A-Za-z0-9_]*$';
+    IF FOUND THEN
+        RAISE EXCEPTION 'schema % of hll or tdigest has a name that slm_feedback does not take', pg_catalog.quote_ident(odd)
+            USING ERRCODE = 'invalid_schema_name',
+                  DETAIL = 'The name must consist of ASCII letters, digits and underscores.',
+                  HINT = 'Rename the schema, or move the extensions by ALTER EXTENSION ... SET SCHEMA.';
+    END IF;
+END
+$$;
+
 -- @extschema:NAME@ is the schema of another extension, as in scripts for PostgreSQL 16 and later, which replace it
 -- themselves, also inside a string.
 CREATE FUNCTION slm_feedback.define(statement text) RETURNS void

@@ -268,9 +268,17 @@ CREATE FUNCTION public.dba(text) RETURNS text LANGUAGE sql IMMUTABLE RETURN $1;
 CREATE INDEX dba ON slm_feedback.queries (public.dba(model));
 SELECT is(slm_tap.try('SELECT 1'), 'nothing', 'a DBA may add a trigger and an index');
 
+-- A schema's name must not become part of a statement.
+CREATE SCHEMA "a@extschema:tdigest@b";
+DROP EXTENSION IF EXISTS slm_feedback, hll, tdigest CASCADE;
+CREATE EXTENSION hll SCHEMA "a@extschema:tdigest@b";
+CREATE EXTENSION tdigest SCHEMA public;
+SELECT throws_ok('CREATE EXTENSION slm_feedback', NULL, NULL, 'a schema of hll whose name holds a mark is refused');
+DROP EXTENSION hll, tdigest;
+DROP SCHEMA "a@extschema:tdigest@b";
+
 SELECT * FROM finish();
 SET search_path = pg_catalog, pg_temp;
-DROP EXTENSION slm_feedback CASCADE;
 ALTER EXTENSION pgtap SET SCHEMA public;
 SELECT pg_temp.give_database(session_user::text);
 -- Too many for the lock table at once.
