@@ -32,9 +32,9 @@ BEGIN
     FROM used u,
          LATERAL pg_identify_object(u.refclassid, u.refobjid, u.refobjsubid) o
     WHERE NOT coalesce(o.schema = 'pg_catalog', false)
-      AND (NOT EXISTS (SELECT FROM member m WHERE m.classid = u.refclassid AND m.objid = u.refobjid)
+      AND (NOT EXISTS (SELECT 1 FROM member m WHERE m.classid = u.refclassid AND m.objid = u.refobjid)
            -- The owner of an extension may add objects of his own to it.
-           OR EXISTS (SELECT FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+           OR EXISTS (SELECT 1 FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
                       WHERE s.dbid = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
                         AND s.classid = u.refclassid AND s.objid = u.refobjid AND s.deptype = 'o'
                         AND s.refclassid = 'pg_authid'::regclass AND NOT r.rolsuper));

@@ -64,7 +64,7 @@ SELECT is_empty($$
     SELECT m.object, a.attname FROM member m JOIN pg_attribute a ON m.classid = 'pg_class'::regclass AND a.attrelid = m.objid
     JOIN pg_type t ON t.oid = a.atttypid
     WHERE t.typnamespace <> 'pg_catalog'::regnamespace
-      AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
                       WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e' AND e.extname IN ('hll', 'tdigest'))$$,
     'no column has a type but those of pg_catalog, hll and tdigest');
 
