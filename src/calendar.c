@@ -233,8 +233,9 @@ slm_plain_calendar(const char *zone_name)
 	return calendar;
 }
 
-static SlmCalendar
-calendar_of_row(HeapTupleHeader row)
+/* The calendar of a settings row. */
+SlmCalendar
+slm_calendar_of_row(HeapTupleHeader row)
 {
 	SlmCalendar calendar;
 	Datum value;
@@ -275,7 +276,7 @@ slm_calendar_argument(FunctionCallInfo fcinfo, int argument)
 	if (known == NULL || HeapTupleHeaderGetDatumLength(known) != size ||
 		memcmp(known, row, size) != 0)
 	{
-		SlmCalendar found = calendar_of_row(row);
+		SlmCalendar found = slm_calendar_of_row(row);
 		HeapTupleHeader copy = MemoryContextAlloc(TopMemoryContext, size);
 
 		memcpy(copy, row, size);

@@ -23,6 +23,7 @@ typedef struct SlmCalendar
 } SlmCalendar;
 
 extern SlmCalendar slm_plain_calendar(const char *zone_name);
+extern SlmCalendar slm_calendar_of_row(HeapTupleHeader row);
 extern DateADT slm_day_of(TimestampTz at);
 extern DateADT slm_calendar_day(TimestampTz at, const SlmCalendar *calendar);
 extern int slm_hour_of(TimestampTz at, const SlmCalendar *calendar);

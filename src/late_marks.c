@@ -34,6 +34,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -81,8 +82,8 @@ insert_mark(DateADT day)
 /*
  * Mark a day for the next rollup, once a transaction.
  */
-void
-slm_mark_day(DateADT day)
+static void
+mark_day(DateADT day)
 {
 	MarkedDay *entry;
 	bool found;
@@ -123,7 +124,7 @@ slm_note_write(TimestampTz query_created_at)
 		ordinary_day = day;
 		return;
 	}
-	slm_mark_day(day);
+	mark_day(day);
 }
 
 static void
@@ -135,7 +136,7 @@ at_transaction_event(XactEvent event, void *arg)
 			if (wrote_ordinary)
 			{
 				PushActiveSnapshot(GetTransactionSnapshot());
-				slm_mark_day(ordinary_day);
+				mark_day(ordinary_day);
 				PopActiveSnapshot();
 			}
 			break;

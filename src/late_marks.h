@@ -6,10 +6,8 @@
 #define SLM_LATE_MARKS_H
 
 #include "datatype/timestamp.h"
-#include "utils/date.h"
 
 extern void slm_late_marks_init(void);
 extern void slm_note_write(TimestampTz query_created_at);
-extern void slm_mark_day(DateADT day);
 
 #endif

@@ -84,11 +84,12 @@ find_policy(const char *name)
 	return USER_ID_PLAIN;
 }
 
-/* A column of the settings row, found by its name. */
+/* A column of the settings row, found by its name: none of those is null. */
 static Datum
-setting_or_null(TupleTableSlot *slot, const char *column, bool *isnull)
+setting(TupleTableSlot *slot, const char *column)
 {
 	int attnum = SPI_fnumber(slot->tts_tupleDescriptor, column);
+	bool isnull;
 
 	if (attnum <= 0)
 		ereport(ERROR,
@@ -96,33 +97,7 @@ setting_or_null(TupleTableSlot *slot, const char *column, bool *isnull)
 				 errmsg("column \"%s\" of slm_feedback.settings is missing",
 						column),
 				 errhint("Run ALTER EXTENSION slm_feedback UPDATE.")));
-	return slot_getattr(slot, attnum, isnull);
-}
-
-/* A column that is never null. */
-static Datum
-setting(TupleTableSlot *slot, const char *column)
-{
-	bool isnull;
-
-	return setting_or_null(slot, column, &isnull);
-}
-
-static SlmCalendar
-calendar_setting(TupleTableSlot *slot)
-{
-	SlmCalendar calendar =
-		slm_plain_calendar(TextDatumGetCString(setting(slot, "time_zone")));
-	bool isnull;
-	Datum value;
-
-	value = setting_or_null(slot, "calendar_since", &isnull);
-	if (!isnull)
-		calendar.since = DatumGetTimestampTz(value);
-	value = setting_or_null(slot, "calendar_first_day", &isnull);
-	if (!isnull)
-		calendar.first_day = DatumGetDateADT(value);
-	return calendar;
+	return slot_getattr(slot, attnum, &isnull);
 }
 
 static void
@@ -141,7 +116,8 @@ read_settings_row(SlmSettings *into)
 	into->min_group_users = 0;
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		into->calendar = calendar_setting(slot);
+		into->calendar = slm_calendar_of_row(
+			DatumGetHeapTupleHeader(ExecFetchSlotHeapTupleDatum(slot)));
 		into->user_id_policy =
 			find_policy(TextDatumGetCString(setting(slot, "user_id_policy")));
 		into->redact_at_write = DatumGetBool(setting(slot, "redact_at_write"));
