@@ -27,9 +27,13 @@ CREATE FUNCTION slm_feedback.lock_answers(request_ids text[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- The caller may go on to lock a table more strongly, which it must not do after a weaker lock.
+    IF request_ids IS NULL THEN
+        RETURN;
+    END IF;
     LOCK TABLE slm_feedback.queries, slm_feedback.feedback, slm_feedback.corrections IN ROW EXCLUSIVE MODE;
     PERFORM 1 FROM slm_feedback.queries q WHERE q.request_id = ANY (request_ids) ORDER BY q.request_id FOR UPDATE;
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.lock_answers(text[]) IS
-'Locks answers, in the order of their request ids, until the end of the transaction: nobody writes to them or to their feedback and corrections meanwhile. First step of the functions that change several.';
+'Locks answers, in the order of their request ids, until the end of the transaction: nobody writes to them or to their feedback and corrections meanwhile. First step of the functions that change several. Null, none, locks nothing, not even the tables.';

@@ -84,10 +84,7 @@ BEGIN
             AND q.user_id IS DISTINCT FROM slm_feedback.stored_user_id(q.user_id)
           ORDER BY q.created_at
           LIMIT batch_rows) b;
-    -- Not for none: the transaction goes on to convert_corrections(), which locks corrections more strongly.
-    IF ids IS NOT NULL THEN
-        PERFORM slm_feedback.lock_answers(ids);
-    END IF;
+    PERFORM slm_feedback.lock_answers(ids);
     UPDATE slm_feedback.queries q SET user_id = slm_feedback.stored_user_id(q.user_id)
     WHERE q.request_id = ANY (ids);
     GET DIAGNOSTICS converted = ROW_COUNT;
@@ -119,9 +116,7 @@ BEGIN
           ORDER BY f.query_created_at
           LIMIT batch_rows) b;
     -- Nobody adds an opinion under the new id, or changes one, before they are converted.
-    IF requests IS NOT NULL THEN
-        PERFORM slm_feedback.lock_answers(requests);
-    END IF;
+    PERFORM slm_feedback.lock_answers(requests);
     -- A direct UPDATE may be under way.
     PERFORM 1 FROM slm_feedback.feedback f WHERE f.request_id = ANY (requests)
     ORDER BY f.request_id, f.user_id
