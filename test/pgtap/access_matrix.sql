@@ -167,6 +167,7 @@ function time_zone()|-
 function today()|-
 function define(text)|-
 function check_members()|-
+function check_schema_names()|-
 function days_to_roll_up()|-
 function days_with_queries(date,date)|-
 function guard_feedback()|-
