@@ -2,7 +2,8 @@
 -- somebody else could have planted. What a function with a standard body, a view, an index, a default or a check uses
 -- is recorded in pg_depend; functions whose body is a string pin their search_path or write every schema.
 CREATE FUNCTION slm_feedback.check_members() RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- pg_identify_object() quotes as the session does.
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
 AS $$
 DECLARE
     planted text;

@@ -80,8 +80,8 @@ CREATE FUNCTION slm_feedback.markdown_text(text text, max_length integer DEFAULT
 BEGIN ATOMIC
     SELECT CASE WHEN s.line = '' THEN '' ELSE concat(f.fence, f.pad, s.line, f.pad, f.fence) END
     FROM (SELECT btrim(regexp_replace(regexp_replace(
-              coalesce(markdown_text.text, ''), '[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]', '', 'g'),
-              '[[:space:][:cntrl:]\u0085\u2028\u2029]+', ' ', 'g'))) t (line),
+              coalesce(markdown_text.text, ''), E'[\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]', '', 'g'),
+              E'[[:space:][:cntrl:]\\u0085\\u2028\\u2029]+', ' ', 'g'))) t (line),
          LATERAL (SELECT CASE WHEN length(t.line) > max_length THEN rtrim(left(t.line, max_length - 3)) || '...'
                               ELSE t.line END) s (line),
          LATERAL (SELECT repeat('`', coalesce(max(length(r.run[1])), 0) + 1) AS fence,
