@@ -26,6 +26,7 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'report_summary'),
         ('analyst', 'routine', 'report_top_questions'),
         ('analyst', 'routine', 'top_questions'),
+        ('analyst', 'routine', 'readable_question'),
         ('analyst', 'routine', 'check_single_answers'),
         ('analyst', 'routine', 'dashboard'),
         -- arithmetic on the caller's own values
@@ -168,11 +169,44 @@ $$;
 COMMENT ON FUNCTION slm_feedback.grant_access(regrole, text) IS
 'Gives a role what a level needs: app (write through the capture functions, read nothing), analyst (reports, without texts of single people), analyst_texts (also texts and the tables queries, feedback and daily_metrics) or admin (everything, these two functions included). Levels add up. Call it again after an update of the extension. Errors: 42704 unknown role, 22023 unknown level.';
 
+CREATE FUNCTION slm_feedback.privileges_of(role_name regrole) RETURNS TABLE (grantor regrole, privilege text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.grantor::regrole, format('%s%s ON %s %s', a.privilege_type, o.of_column, o.kind, o.object)
+    FROM (SELECT 'SCHEMA' AS kind, quote_ident(n.nspname) AS object, '' AS of_column, n.nspacl AS acl
+          FROM pg_namespace n WHERE n.oid = 'slm_feedback'::regnamespace
+          UNION ALL
+          SELECT 'ROUTINE', p.oid::regprocedure::text, '', p.proacl
+          FROM pg_proc p WHERE p.pronamespace = 'slm_feedback'::regnamespace
+          UNION ALL
+          SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, '', c.relacl
+          FROM pg_class c WHERE c.relnamespace = 'slm_feedback'::regnamespace
+          UNION ALL
+          SELECT 'TABLE', c.oid::regclass::text, format(' (%I)', t.attname), t.attacl
+          FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid
+          WHERE c.relnamespace = 'slm_feedback'::regnamespace AND NOT t.attisdropped
+          UNION ALL
+          SELECT 'TYPE', format_type(t.oid, NULL), '', t.typacl
+          FROM pg_type t WHERE t.typnamespace = 'slm_feedback'::regnamespace) o,
+         LATERAL aclexplode(o.acl) a
+    WHERE a.grantee = role_name::oid;
+END;
+COMMENT ON FUNCTION slm_feedback.privileges_of(regrole) IS
+'The privileges that a role itself has on anything in schema slm_feedback, each with the role that granted it, in words of GRANT.';
+
+-- A privilege can be revoked only by who granted it.
+CREATE FUNCTION slm_feedback.revoke_as(grantor regrole, statement text) RETURNS void
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'slm_revoke_as';
+COMMENT ON FUNCTION slm_feedback.revoke_as(regrole, text) IS
+'Runs a REVOKE of revoke_access() as the role that had granted the privilege. Errors: 42501 if the owner of the extension is no superuser.';
+
 CREATE FUNCTION slm_feedback.revoke_access(role_name regrole) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     statement text;
+    given record;
+    remaining text;
 BEGIN
     IF role_name IS NULL THEN
         RAISE EXCEPTION 'role must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -182,17 +216,31 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'The capture functions and reports run as this role.';
     END IF;
     FOREACH statement IN ARRAY ARRAY[
-        'REVOKE ALL ON ALL ROUTINES IN SCHEMA slm_feedback FROM %s',
-        'REVOKE ALL ON ALL TABLES IN SCHEMA slm_feedback FROM %s',
-        'REVOKE ALL ON ALL SEQUENCES IN SCHEMA slm_feedback FROM %s',
-        'REVOKE ALL ON SCHEMA slm_feedback FROM %s']
+        'REVOKE ALL ON ALL ROUTINES IN SCHEMA slm_feedback FROM %s CASCADE',
+        'REVOKE ALL ON ALL TABLES IN SCHEMA slm_feedback FROM %s CASCADE',
+        'REVOKE ALL ON ALL SEQUENCES IN SCHEMA slm_feedback FROM %s CASCADE',
+        'REVOKE ALL ON SCHEMA slm_feedback FROM %s CASCADE']
     LOOP
         EXECUTE format(statement, role_name);
     END LOOP;
+    -- What others granted who had the right to, and what stands on types.
+    FOR given IN SELECT p.grantor, p.privilege FROM slm_feedback.privileges_of(role_name) p LOOP
+        BEGIN
+            PERFORM slm_feedback.revoke_as(given.grantor, format('REVOKE %s FROM %s CASCADE', given.privilege, role_name));
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL; -- reported below
+        END;
+    END LOOP;
+    SELECT string_agg(format('%s granted %s', p.grantor, p.privilege), E'\n') INTO remaining
+    FROM slm_feedback.privileges_of(role_name) p;
+    IF remaining IS NOT NULL THEN
+        RAISE WARNING 'role % still has privileges on objects of slm_feedback', role_name
+            USING ERRCODE = 'privilege_not_revoked', DETAIL = remaining, HINT = 'Only the roles that granted them can revoke them.';
+    END IF;
     PERFORM slm_feedback.audit('revoke_access', jsonb_build_object('role', role_name::text));
 END
 $$;
 COMMENT ON FUNCTION slm_feedback.revoke_access(regrole) IS
-'Takes every privilege on the extension''s objects from a role. What it has as a member of other roles stays. Errors: 42704 unknown role, 22023 the owner.';
+'Takes every privilege on the extension''s objects from a role, whoever granted it, and what the role has granted to others. What it has as a member of other roles, or everybody has, stays. Warns (01006) of what it could not take: grants by others where the owner of the extension is no superuser. Errors: 42704 unknown role, 22023 the owner.';
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA slm_feedback FROM PUBLIC;

@@ -40,7 +40,8 @@ CREATE TABLE slm_feedback.alerts (
     value double precision,
     worst_value double precision,
     last_value double precision,
-    sample bigint NOT NULL
+    sample bigint NOT NULL,
+    users bigint
 );
 CREATE UNIQUE INDEX alerts_open_key ON slm_feedback.alerts (rule_name) WHERE closed_at IS NULL;
 COMMENT ON TABLE slm_feedback.alerts IS 'The alerts that rules have opened: all open ones, and the newest 10,000.';
@@ -56,6 +57,7 @@ COMMENT ON COLUMN slm_feedback.alerts.value IS 'The value that opened it (for ri
 COMMENT ON COLUMN slm_feedback.alerts.worst_value IS 'The worst value since.';
 COMMENT ON COLUMN slm_feedback.alerts.last_value IS 'The value when the rule was last evaluated with data.';
 COMMENT ON COLUMN slm_feedback.alerts.sample IS 'The number of observations behind the value.';
+COMMENT ON COLUMN slm_feedback.alerts.users IS 'The least number of users behind any of its values; null if nothing was measured. Reports hide the alert where min_group_users is greater.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.alerts', '');
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.alerts_alert_id_seq', '');
 
@@ -78,7 +80,7 @@ COMMENT ON FUNCTION slm_feedback.alert_metrics() IS
 -- One measure over a range of days. A model that was not used has no data.
 CREATE FUNCTION slm_feedback.measure(
     metric text, first_day date, last_day date, model text, prompt_version text,
-    OUT value double precision, OUT sample bigint
+    OUT value double precision, OUT sample bigint, OUT users bigint
 )
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -87,7 +89,8 @@ BEGIN ATOMIC
            coalesce(CASE WHEN (SELECT a.of_feedback FROM slm_feedback.alert_metrics() a WHERE a.metric = measure.metric)
                 THEN (r.measures ->> 'positive_feedback_count')::bigint + (r.measures ->> 'negative_feedback_count')::bigint
                      + (r.measures ->> 'neutral_feedback_count')::bigint
-                ELSE (r.measures ->> 'total_queries')::bigint END, 0)
+                ELSE (r.measures ->> 'total_queries')::bigint END, 0),
+           (r.measures ->> 'approx_unique_users')::bigint
     FROM (SELECT 1) one
     LEFT JOIN (
         SELECT to_jsonb(s) AS measures FROM slm_feedback.report_summary(first_day, last_day) s WHERE measure.model IS NULL
@@ -98,7 +101,7 @@ BEGIN ATOMIC
     ) r ON true;
 END;
 COMMENT ON FUNCTION slm_feedback.measure(text, date, date, text, text) IS
-'The value of a measure of the reports over a range of days, and the number of observations behind it.';
+'The value of a measure of the reports over a range of days, and how many observations and users are behind it; users is null if the reports show no row.';
 
 -- Names and versions of at most 255 bytes keep the payload below the 8,000 bytes of NOTIFY.
 CREATE FUNCTION slm_feedback.notify_alert(alert slm_feedback.alerts, rule slm_feedback.alert_rules) RETURNS void
@@ -147,15 +150,18 @@ DECLARE
     measured record;
     before record;
     current_value double precision;
+    least_users bigint;
     is_open boolean;
     opened slm_feedback.alerts;
 BEGIN
     SELECT * INTO measured FROM slm_feedback.measure(rule.metric, first, last, rule.model, rule.prompt_version);
     current_value := measured.value;
+    least_users := measured.users;
     IF is_change THEN
         SELECT * INTO before
         FROM slm_feedback.measure(rule.metric, first - rule.days, first - 1, rule.model, rule.prompt_version);
         current_value := (measured.value - before.value) / nullif(abs(before.value), 0);
+        least_users := least(least_users, before.users);
         IF before.sample < rule.min_sample THEN
             current_value := NULL;
         END IF;
@@ -165,7 +171,7 @@ BEGIN
     END IF;
 
     UPDATE slm_feedback.alerts a
-    SET last_value = current_value, sample = measured.sample,
+    SET last_value = current_value, sample = measured.sample, users = least(a.users, least_users),
         worst_value = CASE WHEN a.worst_value * sign > current_value * sign THEN a.worst_value ELSE current_value END
     WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL AND current_value IS NOT NULL;
     is_open := EXISTS (SELECT 1 FROM slm_feedback.alerts a WHERE a.rule_name = rule.rule_name AND a.closed_at IS NULL);
@@ -179,9 +185,9 @@ BEGIN
         END;
     END IF;
     IF current_value * sign > bad_from * sign OR (current_value IS NULL AND rule.no_data = 'open') THEN
-        INSERT INTO slm_feedback.alerts (rule_name, opened_at, reason, first_day, last_day, value, worst_value, last_value, sample)
+        INSERT INTO slm_feedback.alerts (rule_name, opened_at, reason, first_day, last_day, value, worst_value, last_value, sample, users)
         VALUES (rule.rule_name, slm_feedback.clock(), CASE WHEN current_value IS NULL THEN 'no data' ELSE 'threshold' END,
-                first, last, current_value, current_value, current_value, measured.sample)
+                first, last, current_value, current_value, current_value, measured.sample, least_users)
         RETURNING * INTO opened;
         PERFORM slm_feedback.notify_alert(opened, rule);
         RETURN 1;
@@ -347,8 +353,9 @@ BEGIN ATOMIC
     SELECT a.alert_id, a.rule_name, r.metric, r.condition, r.threshold, r.model, r.prompt_version, a.opened_at, a.closed_at,
            a.reason, a.closed_reason, a.value, a.worst_value, a.last_value, a.sample
     FROM slm_feedback.alerts a LEFT JOIN slm_feedback.alert_rules r ON r.rule_name = a.rule_name
-    WHERE a.closed_at IS NULL OR NOT open_only
+    WHERE (a.closed_at IS NULL OR NOT open_only)
+      AND (a.users IS NULL OR slm_feedback.shows_merged_group(a.users, NULL, NULL))
     ORDER BY a.alert_id DESC;
 END;
 COMMENT ON FUNCTION slm_feedback.report_alerts(boolean) IS
-'The alerts that are open (or, with open_only false, all that the log holds), newest first, with the rule as it is now.';
+'The alerts that are open (or, with open_only false, all that the log holds), newest first, with the rule as it is now. Leaves out alerts of fewer users than min_group_users, whenever they opened.';

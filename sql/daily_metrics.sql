@@ -164,7 +164,8 @@ BEGIN ATOMIC
                sum(q.cost_usd) AS cost_usd,
                slm_feedback.hourly_counts(q.created_at, (SELECT s FROM slm_feedback.settings s)) AS hourly_queries,
                slm_feedback.user_set(q.user_id) AS user_set,
-               @extschema:hll@.hll_add_agg(@extschema:hll@.hll_hash_text(q.user_id)) AS users,
+               -- With its parameters, the defaults of hll: a session can change these by hll_set_defaults().
+               @extschema:hll@.hll_add_agg(@extschema:hll@.hll_hash_text(q.user_id), 11, 5, -1::bigint, 1) AS users,
                @extschema:tdigest@.tdigest(q.response_time_ms::double precision, 200) AS response_times
         FROM slm_feedback.queries q
         WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)

@@ -200,11 +200,12 @@ BEGIN ATOMIC
                'p50', t.times[1], 'p95', t.times[2], 'p99', t.times[3])), '[]'))
     FROM (SELECT m.model, m.prompt_version,
                  coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS users,
+                 max(m.unique_users) AS most_users, sum(m.unique_users)::bigint AS users_of_days,
                  @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS times
           FROM slm_feedback.metrics(from_date, to_date) m
           WHERE m.prompt_version IS NULL
           GROUP BY 1, 2) t
-    WHERE slm_feedback.shows_group(t.users);
+    WHERE slm_feedback.shows_merged_group(t.users, t.most_users, t.users_of_days);
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.dashboard_ranges(date, date) IS

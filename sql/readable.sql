@@ -58,7 +58,7 @@ COMMENT ON VIEW slm_feedback.readable_corrections IS
 CREATE FUNCTION slm_feedback.may_be_rated(request_id text) RETURNS boolean
     LANGUAGE c STABLE STRICT PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'slm_may_be_rated';
 COMMENT ON FUNCTION slm_feedback.may_be_rated(text) IS
-'False if an answer has no feedback that the running query can see; true if it may have some. In a query that asks for many answers it spares most of them the look into the index. Errors: none.';
+'False if an answer has no feedback that the running query can see; true if it may have some, and always for a caller who may not read readable_feedback. In a query that asks for many answers it spares most of them the look into the index. Errors: none.';
 
 -- Every answer with every opinion on it. LATERAL with OFFSET 0 keeps an answer's feedback an index probe, so that rows
 -- come out as they are read: any other join of the two tables can write temporary files. may_be_rated() spares the

@@ -4,8 +4,19 @@ CREATE FUNCTION slm_feedback.shows_group(users bigint) RETURNS boolean
 COMMENT ON FUNCTION slm_feedback.shows_group(bigint) IS
 'Whether reports show a row of so many users: the setting min_group_users decides.';
 
+CREATE FUNCTION slm_feedback.shows_merged_group(approx_users bigint, most_users_a_day bigint, users_of_days bigint)
+    RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_shows_merged_group';
+COMMENT ON FUNCTION slm_feedback.shows_merged_group(bigint, bigint, bigint) IS
+'Whether reports show a row over several days: if it has as many users as min_group_users for certain. approx_users comes from a merged sketch, which is exact up to 160 users; above, 7% are taken off, four times its error. Or a single day has enough users (most_users_a_day); the sum over the days (users_of_days) is the most there can be.';
+
+CREATE FUNCTION slm_feedback.check_single_answers_support(internal) RETURNS internal
+    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'slm_check_single_answers_support';
+COMMENT ON FUNCTION slm_feedback.check_single_answers_support(internal) IS
+'Planner support of check_single_answers(): the check comes before the planner looks at the statistics of the tables. Errors: 42501.';
+
 CREATE FUNCTION slm_feedback.check_single_answers() RETURNS boolean
-    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_check_single_answers';
+    LANGUAGE c STABLE PARALLEL SAFE SUPPORT slm_feedback.check_single_answers_support AS 'MODULE_PATHNAME', 'slm_check_single_answers';
 COMMENT ON FUNCTION slm_feedback.check_single_answers() IS
 'True if the caller may see rows of single answers: if min_group_users is 0, or if the caller may SELECT from queries. Errors: 42501 otherwise.';
 

@@ -165,6 +165,7 @@ BEGIN ATOMIC
                  sum(m.rating_sum)::bigint AS rating_sum,
                  sum(m.rating_count)::bigint AS rating_count,
                  coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS unique_users,
+                 max(m.unique_users) AS most_users, sum(m.unique_users)::bigint AS users_of_days,
                  sum(m.error_count)::bigint AS error_count,
                  sum(m.input_tokens)::bigint AS input_tokens,
                  sum(m.output_tokens)::bigint AS output_tokens,
@@ -175,7 +176,7 @@ BEGIN ATOMIC
             AND (m.prompt_version IS NOT NULL) = by_prompt_version
           GROUP BY m.model, m.prompt_version) t,
          LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
-    WHERE slm_feedback.shows_group(t.unique_users)
+    WHERE slm_feedback.shows_merged_group(t.unique_users, t.most_users, t.users_of_days)
     ORDER BY t.total_queries DESC, t.model, t.prompt_version;
 END
 $define$);
@@ -231,6 +232,7 @@ BEGIN ATOMIC
                  sum(m.rating_sum)::bigint AS rating_sum,
                  sum(m.rating_count)::bigint AS rating_count,
                  coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS unique_users,
+                 max(m.unique_users) AS most_users, sum(m.unique_users)::bigint AS users_of_days,
                  coalesce(sum(m.error_count), 0)::bigint AS error_count,
                  coalesce(sum(m.input_tokens), 0)::bigint AS input_tokens,
                  coalesce(sum(m.output_tokens), 0)::bigint AS output_tokens,
@@ -240,7 +242,7 @@ BEGIN ATOMIC
                              WHERE a.model IS NULL AND a.prompt_version IS NULL) m ON true
           GROUP BY r.first_day, r.last_day) t,
          LATERAL slm_feedback.wilson_interval(t.positive, t.positive + t.negative) w
-    WHERE slm_feedback.shows_group(t.unique_users);
+    WHERE slm_feedback.shows_merged_group(t.unique_users, t.most_users, t.users_of_days);
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
@@ -323,7 +325,23 @@ END;
 COMMENT ON FUNCTION slm_feedback.top_questions(date, date, integer, text, text, text) IS
 'report_top_questions() without texts and hashes: request_id is one of the question''s queries.';
 
--- Not SECURITY DEFINER: the text and its hash are read with the rights of the role that asks.
+-- Not SECURITY DEFINER: read with the rights of the role that asks. Not part of a larger query: who may not see single
+-- answers may not even plan one of readable_queries.
+CREATE FUNCTION slm_feedback.readable_question(request_id text, OUT question text, OUT question_hash bigint)
+    LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF has_column_privilege('slm_feedback.queries'::regclass, 'query_text', 'SELECT')
+       OR has_column_privilege('slm_feedback.queries'::regclass, 'question_hash', 'SELECT') THEN
+        SELECT q.query_text, q.question_hash INTO question, question_hash
+        FROM slm_feedback.readable_queries q WHERE q.request_id = readable_question.request_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION slm_feedback.readable_question(text) IS
+'The question of an answer, and its hash, as the caller may read them: each is null without SELECT on query_text or question_hash of queries. Errors: none.';
+
 CREATE FUNCTION slm_feedback.report_top_questions(
     from_date date DEFAULT NULL,
     to_date date DEFAULT NULL,
@@ -348,14 +366,12 @@ CREATE FUNCTION slm_feedback.report_top_questions(
 )
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT CASE WHEN (SELECT has_column_privilege('slm_feedback.queries'::regclass, 'query_text', 'SELECT'))
-                THEN (SELECT q.query_text FROM slm_feedback.readable_queries q WHERE q.request_id = t.request_id) END,
-           CASE WHEN (SELECT has_column_privilege('slm_feedback.queries'::regclass, 'question_hash', 'SELECT'))
-                THEN (SELECT q.question_hash FROM slm_feedback.readable_queries q WHERE q.request_id = t.request_id) END,
+    SELECT q.question, q.question_hash,
            t.times_asked, t.unique_users, t.avg_response_time_ms, t.positive_feedback_count, t.negative_feedback_count,
            t.neutral_feedback_count, t.positive_ratio, t.avg_rating, t.first_asked_at, t.last_asked_at,
            t.request_id
-    FROM slm_feedback.top_questions(from_date, to_date, max_rows, order_by, model, prompt_version) WITH ORDINALITY t
+    FROM slm_feedback.top_questions(from_date, to_date, max_rows, order_by, model, prompt_version) WITH ORDINALITY t,
+         LATERAL slm_feedback.readable_question(t.request_id) q
     ORDER BY t.ordinality;
 END;
 COMMENT ON FUNCTION slm_feedback.report_top_questions(date, date, integer, text, text, text) IS

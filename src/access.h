@@ -6,5 +6,6 @@
 #define SLM_ACCESS_H
 
 extern bool slm_caller_may_read_texts(void);
+extern bool slm_caller_may_see_answers(void);
 
 #endif

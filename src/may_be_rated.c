@@ -14,23 +14,28 @@
  * for a snapshot that sees what the filter's saw; any other one drops it and
  * counts anew, so that it is built at most every PROBES_BEFORE_FILTER calls.
  *
- * The table is read whatever the caller may read: a true tells no more than
- * that an index is going to be asked, under the caller's privileges.
+ * The table is read with the extension's rights, so a false is for those only
+ * who may learn the same from readable_feedback.  To anybody else, who can only
+ * have called this directly, it is always true.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "access.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_may_be_rated);
@@ -41,7 +46,7 @@ PG_FUNCTION_INFO_V1(slm_may_be_rated);
 #define HASHES 3
 
 /*
- * What tells two snapshots apart that see different rows.  A transaction that
+ * Who asks, and what tells two snapshots apart that see different rows.  A transaction that
  * ends between them takes the highest finished id (xmax) up, or leaves the list
  * of those in progress below it, which can only shrink.  The transaction's own
  * changes need a new command.
@@ -52,11 +57,13 @@ typedef struct Seen
 	uint32 xcnt;
 	int32 subxcnt;
 	CommandId curcid;
+	Oid user;
 } Seen;
 
 typedef struct RatedFilter
 {
-	Seen seen; /* by the snapshot of the calls counted */
+	Seen seen;	 /* by the snapshot of the calls counted */
+	bool hidden; /* the user may not know */
 	uint64 calls;
 	uint64 nbits; /* a power of two; 0 = not built */
 	uint8 *bits;
@@ -123,17 +130,34 @@ build_filter(RatedFilter *filter, MemoryContext context)
 	*filter = built;
 }
 
-/* Forget what was gathered for a snapshot that sees other rows than this. */
+/* May the current user read of which answers there is feedback? */
+static bool
+may_read_feedback(void)
+{
+	Oid feedback = slm_settings()->feedback_relid;
+	Oid view =
+		get_relname_relid("readable_feedback", get_rel_namespace(feedback));
+
+	return slm_caller_may_see_answers() &&
+		   (pg_class_aclcheck(view, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+			pg_class_aclcheck(feedback, GetUserId(), ACL_SELECT) ==
+				ACLCHECK_OK);
+}
+
+/* Forget what was gathered for others, or a snapshot that sees other rows. */
 static void
 follow_snapshot(RatedFilter *filter, Snapshot snapshot)
 {
 	Seen *seen = &filter->seen;
+	Oid user = GetUserId();
 
 	if (seen->xmax == snapshot->xmax && seen->xcnt == snapshot->xcnt &&
-		seen->subxcnt == snapshot->subxcnt && seen->curcid == snapshot->curcid)
+		seen->subxcnt == snapshot->subxcnt &&
+		seen->curcid == snapshot->curcid && seen->user == user)
 		return;
 	*seen = (Seen){snapshot->xmax, snapshot->xcnt, snapshot->subxcnt,
-				   snapshot->curcid};
+				   snapshot->curcid, user};
+	filter->hidden = !may_read_feedback();
 	filter->calls = 0;
 	filter->nbits = 0;
 	if (filter->bits != NULL)
@@ -155,7 +179,7 @@ slm_may_be_rated(PG_FUNCTION_ARGS)
 	if (!ActiveSnapshotSet())
 		PG_RETURN_BOOL(true);
 	follow_snapshot(filter, GetActiveSnapshot());
-	if (filter->calls++ < PROBES_BEFORE_FILTER)
+	if (filter->hidden || filter->calls++ < PROBES_BEFORE_FILTER)
 		PG_RETURN_BOOL(true);
 	if (filter->nbits == 0)
 		build_filter(filter, fcinfo->flinfo->fn_mcxt);

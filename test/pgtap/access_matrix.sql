@@ -104,8 +104,13 @@ function audit(text,jsonb)|-
 function caller()|-
 function check_single_answers()|analyst texts admin
 function top_questions(date,date,integer,text,text,text)|analyst texts admin
+function readable_question(text)|analyst texts admin
 function log_audit(text,text)|-
+function privileges_of(regrole)|-
+function revoke_as(regrole,text)|-
 function shows_group(bigint)|-
+function shows_merged_group(bigint,bigint,bigint)|-
+function check_single_answers_support(internal)|-
 function object_access()|-
 function stored_user_id(text)|-
 function user_id_kind(text)|-

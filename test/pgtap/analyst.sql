@@ -180,14 +180,116 @@ SELECT isnt_empty('SELECT 1 FROM lab.leaked', 'a cheap function saw rows');
 SELECT is_empty('SELECT * FROM lab.leaked WHERE model = ''lonely model'' OR cost = 77.25', 'but none of the small group');
 SELECT ok(NOT pg_temp.tells('slm_analyst', 'slm_feedback.readable_daily_metrics', c.name, c.low, c.present, c.high), 'EXPLAIN tells nothing of hidden groups by ' || c.name)
 FROM (VALUES ('model', 'a', 'lonely model', 'z'), ('cost_usd', '0', '77.25', '9999'), ('total_queries', '0', '1', '99999'), ('unique_users', '0', '1', '99999')) c (name, low, present, high);
+SELECT slm_feedback.set_min_group_users(3);
+SELECT is(pg_temp.as_role('slm_analyst', 'SELECT concat_ws('' '', count(*), count(question_hash), count(question)) FROM slm_feedback.report_top_questions(max_rows => 5)'), '5 0 0', 'questions of many come without their texts');
+SELECT is(pg_temp.as_role('slm_reader', 'SELECT concat_ws('' '', count(*), count(question_hash), count(question)) FROM slm_feedback.report_top_questions(max_rows => 5)'), '5 5 5', 'for who may read texts, with them');
+SELECT slm_feedback.set_min_group_users(5);
 -- Rows of single answers are groups of one.
 SELECT is(pg_temp.as_role('slm_analyst', s), '42501', 'refused: ' || s)
 FROM unnest(ARRAY['SELECT count(*) FROM slm_feedback.export_interactions()', 'SELECT model FROM slm_feedback.export_interactions() GROUP BY model HAVING count(*) < 3', 'SELECT count(*) FROM slm_feedback.export_interactions_jsonl()',
     'SELECT count(*) FROM slm_feedback.interactions', 'SELECT count(*) FROM slm_feedback.readable_queries', 'SELECT count(*) FROM slm_feedback.readable_feedback', 'SELECT count(*) FROM slm_feedback.readable_corrections',
     'SELECT count(*) FROM slm_feedback.export_sft()', 'SELECT count(*) FROM slm_feedback.export_dpo_report()', 'SELECT count(*) FROM slm_feedback.training_answers(NULL, NULL, NULL, NULL, NULL, 1, NULL)']) s;
 SELECT is(pg_temp.as_role('slm_reader', 'SELECT count(*) FROM slm_feedback.export_interactions()'), '401', 'not to who may read the tables');
+
+-- Estimators hand the frequent values and the bounds of the histogram to the function of an operator, with the rights of
+-- a view's owner. For each column that is not null for an analyst, one operator for each kind of estimator.
+CREATE FUNCTION pg_temp.plant_estimators() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    t text;
+BEGIN
+    SET LOCAL ROLE slm_analyst;
+    FOREACH t IN ARRAY ARRAY['text', 'integer', 'bigint', 'smallint', 'numeric', 'double precision', 'boolean', 'date', 'timestamptz'] LOOP
+        EXECUTE format('CREATE FUNCTION lab.look(a %1$s, b %1$s) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS
+            $f$BEGIN INSERT INTO lab.seen VALUES (a::text); RETURN true; END$f$', t);
+        EXECUTE format('CREATE OPERATOR lab.=== (leftarg = %1$s, rightarg = %1$s, function = lab.look, restrict = eqsel)', t);
+        EXECUTE format('CREATE OPERATOR lab.<<< (leftarg = %1$s, rightarg = %1$s, function = lab.look, restrict = scalarltsel)', t);
+        EXECUTE format('CREATE OPERATOR lab.~~~ (leftarg = %1$s, rightarg = %1$s, function = lab.look, restrict = matchingsel)', t);
+    END LOOP;
+END
+$$;
+DROP OPERATOR lab.=== (text, text);
+DROP FUNCTION lab.look(text, text);
+SELECT pg_temp.plant_estimators();
+CREATE TEMP TABLE shape AS SELECT * FROM unnest(ARRAY['%s', '(SELECT * FROM %s OFFSET 0)', '(SELECT * FROM %s UNION ALL SELECT * FROM %1$s)']) s (shape);
+CREATE FUNCTION pg_temp.look_everywhere(relations text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    refused bigint := 0;
+    statement text;
+BEGIN
+    TRUNCATE lab.seen;
+    FOR statement IN
+        SELECT format('EXPLAIN SELECT * FROM %s x WHERE x.%I OPERATOR(lab.%s) (SELECT NULL::%s) IS NULL OR x.%2$I OPERATOR(lab.%3$s) %5$L::%4$s', format(s.shape, r.call), a.attname, o,
+                      format_type(a.atttypid, NULL), CASE WHEN a.atttypid = 'boolean'::regtype THEN 'true' WHEN a.atttypid IN ('date'::regtype, 'timestamptz'::regtype) THEN '2026-01-01' ELSE '1' END)
+        FROM (SELECT c.oid, c.oid::regclass::text AS call FROM pg_class c
+              WHERE c.relnamespace = 'slm_feedback'::regnamespace AND c.relkind = 'v' AND has_table_privilege('slm_analyst', c.oid, 'SELECT')
+              UNION ALL VALUES ('slm_feedback.interactions'::regclass, 'slm_feedback.export_interactions()'), ('slm_feedback.readable_daily_metrics', 'slm_feedback.export_daily_metrics()')) r
+             JOIN pg_attribute a ON a.attrelid = r.oid, shape s, unnest(ARRAY['===', '<<<', '~~~']) o
+        WHERE r.call ~ relations AND a.attnum > 0 AND a.atttypid IN (SELECT p.proargtypes[0] FROM pg_proc p WHERE p.pronamespace = 'lab'::regnamespace AND p.proname = 'look')
+    LOOP
+        PERFORM set_config('role', 'slm_analyst', true);
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION WHEN insufficient_privilege THEN
+            refused := refused + 1;
+        END;
+        PERFORM set_config('role', 'none', true);
+    END LOOP;
+    RETURN format('%s refused, %s', CASE WHEN refused > 100 THEN 'many' ELSE refused::text END,
+        (SELECT CASE WHEN count(*) = 0 THEN 'nothing seen' ELSE 'seen ' || string_agg(DISTINCT s.value, ',') FILTER (WHERE s.value ~ '^m\d|lonely') END FROM lab.seen s));
+END
+$$;
+SELECT is(pg_temp.look_everywhere('queries|feedback\M|interactions|corrections'), 'many refused, nothing seen', 'nor does the planner hand an operator values of single answers');
+SELECT is(pg_temp.look_everywhere('daily_metrics'), '0 refused, nothing seen', 'or of groups');
+-- may_be_rated() answers from the table itself, once it has been asked often enough.
+CREATE FUNCTION pg_temp.unrated(role_name text) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.as_role(role_name, 'SELECT count(*) FILTER (WHERE NOT slm_feedback.may_be_rated(''r'' || i % 400)) > 0 FROM generate_series(1, 30000) i') $$;
+SELECT is(pg_temp.unrated('slm_analyst'), 'false', 'may_be_rated() tells an analyst nothing of single answers');
+SELECT is(pg_temp.unrated('slm_reader'), 'true', 'who may read feedback gets its answer');
+-- Alerts that opened while the group was shown.
+CREATE FUNCTION pg_temp.alerts_at(k integer) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM slm_feedback.set_min_group_users(k);
+    RETURN pg_temp.as_role('slm_analyst', 'SELECT string_agg(a.rule_name, '' '' ORDER BY a.rule_name) FROM slm_feedback.report_alerts(false) a');
+END
+$$;
 SELECT slm_feedback.set_min_group_users(0);
-SELECT is(pg_temp.as_role('slm_analyst', 'SELECT count(*) FROM slm_feedback.export_interactions()'), '401', 'and not where no group is hidden');
+SELECT slm_feedback.set_alert_rule('lonely costs', 'cost_usd', 'above', 50, days => 10, model => 'lonely model') \g /dev/null
+SELECT slm_feedback.set_alert_rule('lonely and dear', 'cost_usd', 'above', 1, days => 10, model => 'lonely model') \g /dev/null
+SELECT slm_feedback.set_alert_rule('queries', 'total_queries', 'above', 1, days => 10, model => 'm1') \g /dev/null
+SELECT slm_feedback.set_alert_rule('silence', 'total_queries', 'above', 1, model => 'nobody''s', no_data => 'open', min_sample => 1) \g /dev/null
+SELECT slm_feedback.evaluate_alerts() \g /dev/null
+SELECT slm_feedback.drop_alert_rule('lonely and dear') \g /dev/null
+SELECT is(pg_temp.alerts_at(0), 'lonely and dear lonely costs queries silence', 'alerts, open and closed');
+SELECT is(pg_temp.alerts_at(2), 'queries silence', 'none of a group that is hidden now');
+SELECT slm_feedback.evaluate_alerts() \g /dev/null
+SELECT is(pg_temp.alerts_at(15), 'queries silence', 'nor after an evaluation that sees no group');
+SELECT is(pg_temp.alerts_at(16), 'silence', 'of exactly that many users, and one less');
+SELECT is(pg_temp.alerts_at(5), 'queries silence', 'and back');
+-- The parameters of a sketch are not the session's.
+SELECT slm_feedback.record_query('Who is there?', 'x', 'lone today', 'person-lonely', model => 'lonely model') \g /dev/null
+SELECT * FROM hll_set_defaults(4, 1, 0, 0) \g /dev/null
+SELECT is(pg_temp.as_role('slm_analyst', s), '0', 'whatever the session''s defaults of hll: ' || s)
+FROM unnest(ARRAY['SELECT count(*) FROM slm_feedback.report_models() WHERE model = ''lonely model''', 'SELECT count(*) FROM slm_feedback.report_models(to_date => current_date, from_date => current_date)',
+    'SELECT count(*) FROM slm_feedback.report_summary(current_date, current_date)']) s;
+SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', hll_log2m(m.users), hll_regwidth(m.users), hll_sparseon(m.users)), ', ') FROM slm_feedback.metrics(current_date - 3, current_date) m), '11 5 1', 'every sketch has the same parameters');
+SELECT * FROM hll_set_defaults(11, 5, -1, 1) \g /dev/null
+-- Over days the number of users is an estimate: a row is shown if it has enough for certain.
+SELECT slm_feedback.record_query('q', 'a', format('big-%s-%s', d, i), format('big-%s', i + d * 50), model => 'big model', created_at => now() - d * interval '1 day')
+FROM generate_series(4, 5) d, generate_series(1, 170) i \g /dev/null
+CREATE FUNCTION pg_temp.shown(k integer, first date, last date) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM slm_feedback.set_min_group_users(k);
+    RETURN (SELECT count(*) FROM slm_feedback.report_models(first, last) m WHERE m.model = 'big model');
+END
+$$;
+SELECT is(pg_temp.shown(k, current_date - 6, current_date), shown, format('a model of 220 users in two days, 170 a day, with at least %s: %s', k, shown))
+FROM (VALUES (5, 1::bigint), (170, 1), (200, 1), (217, 0), (220, 0), (340, 0), (341, 0)) v (k, shown);
+SELECT is(pg_temp.shown(170, current_date - 4, current_date - 4), 1::bigint, 'a single day is exact');
+SELECT is(pg_temp.shown(171, current_date - 4, current_date - 4), 0::bigint, 'so that one user less hides it');
+SELECT slm_feedback.set_min_group_users(0);
+SELECT is(pg_temp.as_role('slm_analyst', 'SELECT count(*) > 401 FROM slm_feedback.export_interactions()'), 'true', 'and not where no group is hidden');
+SELECT is(pg_temp.look_everywhere('queries'), '0 refused, seen m0,m1', 'there the planner hands over what may be read anyway');
+SELECT is(pg_temp.unrated('slm_analyst'), 'true', 'and may_be_rated() answers');
 
 SELECT * FROM finish();
 DROP SCHEMA lab CASCADE;

@@ -169,6 +169,7 @@ INSERT INTO public.slm_calls VALUES
     ('report_summary', 'analyst', $$SELECT * FROM slm_feedback.report_summary()$$, 'ran'),
     ('report_top_questions', 'analyst', $$SELECT * FROM slm_feedback.report_top_questions(order_by => 'asked')$$, 'ran'),
     ('top_questions', 'analyst', $$SELECT * FROM slm_feedback.top_questions(NULL, NULL, 5, 'worst', 'm', 'v')$$, 'ran'),
+    ('readable_question', 'analyst', $$SELECT * FROM slm_feedback.readable_question('r1')$$, 'ran'),
     ('check_single_answers', 'analyst', $$SELECT slm_feedback.check_single_answers()$$, 'ran'),
     ('dashboard', 'analyst', $$SELECT slm_feedback.dashboard()$$,
         -- the page is there only where npm was when the extension was built
@@ -311,6 +312,42 @@ SELECT slm_feedback.grant_access('slm_attack_analyst', 'analyst_texts');
 SELECT matches(public.slm_questions('slm_attack_analyst'), 'true [1-9]', 'with analyst_texts, with their texts');
 SELECT slm_feedback.revoke_access('slm_attack_analyst');
 SELECT is(public.slm_attack('slm_attack_analyst', 'SELECT * FROM slm_feedback.report_summary()'), '42501', 'revoked, nothing');
+-- Privileges that others granted, in a chain, on every kind of object, and what the role passed on itself.
+CREATE ROLE slm_attack_granter;
+CREATE ROLE slm_attack_passer;
+CREATE SEQUENCE slm_feedback.slm_attack_sequence;
+CREATE FUNCTION public.slm_privileges(role_name text) RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (SELECT count(*) FROM (SELECT proacl FROM pg_catalog.pg_proc WHERE pronamespace = 'slm_feedback'::regnamespace UNION ALL SELECT relacl FROM pg_catalog.pg_class WHERE relnamespace = 'slm_feedback'::regnamespace
+                UNION ALL SELECT attacl FROM pg_catalog.pg_attribute UNION ALL SELECT nspacl FROM pg_catalog.pg_namespace WHERE nspname = 'slm_feedback' UNION ALL SELECT typacl FROM pg_catalog.pg_type) o (acl), LATERAL aclexplode(o.acl) a
+            WHERE a.grantee = role_name::regrole) $$;
+GRANT USAGE ON SCHEMA slm_feedback TO slm_attack_granter WITH GRANT OPTION;
+GRANT SELECT, INSERT ON slm_feedback.queries TO slm_attack_granter WITH GRANT OPTION;
+GRANT SELECT (comment), UPDATE (rating) ON slm_feedback.feedback TO slm_attack_granter WITH GRANT OPTION;
+GRANT EXECUTE ON FUNCTION slm_feedback.redact(text) TO slm_attack_granter WITH GRANT OPTION;
+GRANT USAGE ON SEQUENCE slm_feedback.slm_attack_sequence TO slm_attack_granter WITH GRANT OPTION;
+GRANT USAGE ON TYPE slm_feedback.settings TO slm_attack_granter WITH GRANT OPTION;
+SET ROLE slm_attack_granter;
+GRANT USAGE ON SCHEMA slm_feedback TO slm_attack_analyst, slm_attack_passer WITH GRANT OPTION;
+GRANT SELECT, INSERT ON slm_feedback.queries TO slm_attack_analyst, slm_attack_passer WITH GRANT OPTION;
+GRANT SELECT (comment), UPDATE (rating) ON slm_feedback.feedback TO slm_attack_analyst;
+GRANT EXECUTE ON FUNCTION slm_feedback.redact(text) TO slm_attack_analyst;
+GRANT USAGE ON SEQUENCE slm_feedback.slm_attack_sequence TO slm_attack_analyst;
+GRANT USAGE ON TYPE slm_feedback.settings TO slm_attack_analyst;
+SET ROLE slm_attack_passer;
+GRANT SELECT ON slm_feedback.queries TO slm_attack_analyst WITH GRANT OPTION;
+SET ROLE slm_attack_analyst;
+GRANT SELECT ON slm_feedback.queries TO slm_attack_nobody;
+RESET ROLE;
+SELECT cmp_ok(public.slm_privileges('slm_attack_analyst'), '>=', 9::bigint, 'a role with privileges from others');
+SELECT lives_ok($$SELECT slm_feedback.revoke_access('slm_attack_analyst')$$, 'revoked');
+SELECT is(public.slm_privileges('slm_attack_analyst'), 0::bigint, 'has nothing, whoever granted it');
+SELECT is(public.slm_privileges('slm_attack_nobody'), 0::bigint, 'nor has who had it from the role');
+SELECT is(public.slm_attack('slm_attack_passer', 'SELECT count(*) FROM slm_feedback.queries'), 'ran', 'who granted it keeps it');
+SELECT lives_ok($$SELECT slm_feedback.revoke_access('slm_attack_granter')$$, 'revoked from who has granted it on');
+SELECT is(public.slm_privileges('slm_attack_granter') + public.slm_privileges('slm_attack_passer'), 0::bigint, 'and so from all below');
+SELECT is(public.slm_attack('slm_attack_admin', $$SELECT slm_feedback.revoke_as('slm_attack_app', 'SELECT 1')$$), '42501', 'no admin runs anything as another role');
+DROP SEQUENCE slm_feedback.slm_attack_sequence;
+DROP ROLE slm_attack_granter, slm_attack_passer;
 SELECT throws_ok($$SELECT slm_feedback.revoke_access(current_user::regrole)$$, '22023', NULL, 'the owner cannot lose its rights');
 
 -- ---- the audit log says who ----
