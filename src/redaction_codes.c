@@ -4,7 +4,7 @@
  *
  * Redaction looks for ASCII forms.  Here, characters that readers take for
  * them become ASCII: the decimal digits of other scripts and of full width,
- * full-width brackets, dots, slashes, plus and at signs, and every space.  What
+ * full-width and small brackets, dots, slashes, plus and at signs, and every space.  What
  * else there is becomes one of a few codes: no matcher needs to know more.
  *
  * Outside UTF-8 only ASCII has a meaning: bytes from 0x80 on are letters where
@@ -26,6 +26,7 @@ typedef struct Range
 
 /* In order; the scripts of India, where a formula does, are left out. */
 static const Range ranges[] = {{0xa0, 0xa0, ' '},
+							   {0xb7, 0xb7, CODE_MIDDLE_DOT},
 							   {0xc0, 0xd6, CODE_LETTER},
 							   {0xd8, 0xf6, CODE_LETTER},
 							   {0xf8, 0x2af, CODE_LETTER},
@@ -64,10 +65,15 @@ static const Range ranges[] = {{0xa0, 0xa0, ' '},
 							   {0x1e00, 0x1fbc, CODE_LETTER},
 							   {0x2000, 0x200a, ' '},
 							   {0x2010, 0x2015, CODE_DASH},
+							   {0x2022, 0x2022, CODE_MIDDLE_DOT},
+							   {0x2024, 0x2024, '.'},
+							   {0x2027, 0x2027, CODE_MIDDLE_DOT},
 							   {0x202f, 0x202f, ' '},
 							   {0x205f, 0x205f, ' '},
 							   {0x2212, 0x2212, CODE_DASH},
+							   {0x22c5, 0x22c5, CODE_MIDDLE_DOT},
 							   {0x3000, 0x3000, ' '},
+							   {0x3002, 0x3002, CODE_STOP},
 							   {0x3005, 0x3007, CODE_FOREIGN},
 							   {0x3041, 0x3096, CODE_FOREIGN},
 							   {0x30a1, 0x30fa, CODE_FOREIGN},
@@ -76,8 +82,13 @@ static const Range ranges[] = {{0xa0, 0xa0, ' '},
 							   {0x4e00, 0xa48c, CODE_FOREIGN},
 							   {0xac00, 0xd7a3, CODE_FOREIGN},
 							   {0xf900, 0xfaff, CODE_FOREIGN},
+							   {0xfe52, 0xfe52, '.'},
 							   {0xfe58, 0xfe58, CODE_DASH},
+							   {0xfe59, 0xfe59, '('},
+							   {0xfe5a, 0xfe5a, ')'},
+							   {0xfe62, 0xfe62, '+'},
 							   {0xfe63, 0xfe63, CODE_DASH},
+							   {0xfe6b, 0xfe6b, '@'},
 							   {0xff08, 0xff08, '('},
 							   {0xff09, 0xff09, ')'},
 							   {0xff0b, 0xff0b, '+'},
@@ -88,6 +99,7 @@ static const Range ranges[] = {{0xa0, 0xa0, ' '},
 							   {0xff20, 0xff20, '@'},
 							   {0xff21, 0xff3a, CODE_LETTER},
 							   {0xff41, 0xff5a, CODE_LETTER},
+							   {0xff61, 0xff61, CODE_STOP},
 							   {0xff66, 0xff9f, CODE_FOREIGN},
 							   {0x20000, 0x3ffff, CODE_FOREIGN}};
 

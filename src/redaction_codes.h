@@ -12,6 +12,8 @@
 						   * mixed with ASCII: Latin, Greek, Cyrillic, ... */
 #define CODE_FOREIGN 0x82 /* a letter of any other script */
 #define CODE_DASH 0x83	  /* a dash that is not ASCII's */
+#define CODE_MIDDLE_DOT 0x84 /* a dot that separates digits only */
+#define CODE_STOP 0x85		 /* ends a sentence, or is the dot of a domain */
 
 extern const unsigned char *slm_redaction_codes(const char *given, int length,
 												int *count);

@@ -72,6 +72,13 @@ is_dash(int c)
 	return c == '-' || c == CODE_DASH;
 }
 
+/* A dot that can separate the groups of a card's number. */
+static inline bool
+is_card_dot(int c)
+{
+	return c == '.' || c == CODE_MIDDLE_DOT;
+}
+
 static inline bool
 is_one_of(int c, const char *set)
 {
@@ -241,6 +248,9 @@ match_email(Span *span)
 	{
 		int c = code_at(span, length);
 
+		/* ann@example<ideographic full stop>org, but no further. */
+		if (c == CODE_STOP && dots == 0 && is_lower(code_at(span, length + 1)))
+			c = '.';
 		if (c == '.' || c == '-')
 		{
 			if (length == domain || is_one_of(code_at(span, length - 1), ".-"))
@@ -370,13 +380,33 @@ match_ip(Span *span)
 			   : 0;
 }
 
-/* 13 to 19 digits, in groups or not, that begin as cards do; by Luhn. */
+/* What stands between the groups of a card's number is a dot only in these. */
+static bool
+is_card_grouping(const int *groups, int ngroups)
+{
+	int last = ngroups - 1;
+
+	if (ngroups == 3)
+		return groups[0] == 4 && groups[1] == 6 && groups[2] >= 4;
+	for (int g = 0; g < last; g++)
+		if (groups[g] != 4)
+			return false;
+	return ngroups >= 4 && groups[last] <= 4;
+}
+
+/*
+ * 13 to 19 digits, in groups or not, that begin as cards do; by Luhn.  With
+ * dots, which versions and decimals have, only in the groups of cards.
+ */
 static int
 match_card(Span *span)
 {
 	int digits[19];
 	int count = 0;
 	int length = 0;
+	int groups[19] = {0};
+	int ngroups = 1;
+	bool dotted = false;
 
 	if (code_at(span, 0) < '2' || code_at(span, 0) > '6')
 		return 0;
@@ -384,12 +414,19 @@ match_card(Span *span)
 	{
 		int c = code_at(span, i);
 
-		if ((is_space(c) || is_dash(c)) && is_digit(code_at(span, i - 1)))
+		if ((is_space(c) || is_dash(c) || is_card_dot(c)) && i > 0 &&
+			is_digit(code_at(span, i - 1)))
+		{
+			dotted |= is_card_dot(c);
+			ngroups++;
 			continue;
+		}
 		if (!is_digit(c))
 			break;
 		digits[count++] = c - '0';
-		if (count >= 13 && !is_word(code_at(span, i + 1)))
+		groups[ngroups - 1]++;
+		if (count >= 13 && !is_word(code_at(span, i + 1)) &&
+			(!dotted || is_card_grouping(groups, ngroups)))
 		{
 			int sum = 0;
 
@@ -412,8 +449,8 @@ typedef struct Phone
 	int groups[8]; /* digits of each */
 	int ngroups;
 	int digits;
-	int first;	/* the first digit */
-	int length; /* up to the last digit */
+	int lead[3]; /* the first digits */
+	int length;	 /* up to the last digit */
 } Phone;
 
 static inline bool
@@ -439,8 +476,8 @@ read_phone(const Span *span, Phone *phone)
 				phone->ngroups++;
 			}
 			phone->groups[phone->ngroups - 1]++;
-			if (phone->digits == 0)
-				phone->first = c;
+			if (phone->digits < (int) lengthof(phone->lead))
+				phone->lead[phone->digits] = c;
 			if (++phone->digits > 15)
 				return false;
 			phone->length = i + 1;
@@ -455,7 +492,29 @@ read_phone(const Span *span, Phone *phone)
 }
 
 /*
- * +49 30 1234567 (8 to 15 digits); (212) 555-0100, 212-555-0100; and with a
+ * 0049-30-1234567, 00 49 30 1234567, 011 49 30 1234567: another country's, of 10
+ * to 15 digits in groups.  Six pairs are an address of a network card.
+ */
+static bool
+is_foreign_phone(const Phone *phone)
+{
+	const int *groups = phone->groups;
+	bool pairs = true;
+
+	if (phone->digits < 10 || phone->ngroups < 2 || phone->lead[0] != '0')
+		return false;
+	if (phone->lead[1] == '1' && phone->lead[2] == '1')
+		return groups[0] == 3 && phone->digits >= 12;
+	if (phone->lead[1] != '0' || phone->lead[2] == '0')
+		return false;
+	for (int g = 0; g < phone->ngroups; g++)
+		pairs = pairs && groups[g] == 2;
+	return !pairs && ((groups[0] >= 3 && groups[0] <= 5) ||
+					  (groups[0] == 2 && groups[1] <= 3));
+}
+
+/*
+ * +49 30 1234567 (8 to 15 digits), or is_foreign_phone(); (212) 555-0100, 212-555-0100; and with a
  * leading 0 either groups of which the first has 3 to 5 digits, or five pairs.
  * A bracket must hold the area code alone: (2024-01-15 12:30) is none.
  */
@@ -470,14 +529,16 @@ match_phone(Span *span)
 	if (!read_phone(span, &phone))
 		return 0;
 	if (begin == '+')
-		return phone.digits >= 8 && phone.first != '0' ? phone.length : 0;
+		return phone.digits >= 8 && phone.lead[0] != '0' ? phone.length : 0;
 	if (begin == '(' && code_at(span, 1 + groups[0]) != ')')
 		return 0;
 	if (phone.ngroups == 3 && groups[0] == 3 && groups[1] == 3 &&
 		groups[2] == 4)
 		return phone.length;
+	if (is_foreign_phone(&phone))
+		return phone.length;
 	if (phone.ngroups < 2 ||
-		(phone.first != '0' && (begin != '(' || groups[0] != 3)))
+		(phone.lead[0] != '0' && (begin != '(' || groups[0] != 3)))
 		return 0;
 	pairs = phone.ngroups == 5;
 	for (int g = 0; g < phone.ngroups; g++)
