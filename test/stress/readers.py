@@ -16,7 +16,7 @@ SHARED_SETTINGS = "SELECT coalesce((SELECT min_group_users FROM slm_feedback.set
 class Reader(Session):
     """Compares every report in one snapshot, which at times is old by the time that it is read."""
 
-    settings = "SET statement_timeout = '60s'; SET timezone = 'UTC'"
+    settings = "SET timezone = 'UTC'"
 
     def __init__(self, run, name, pause=0.05):
         super().__init__(run, name, pause)
@@ -98,7 +98,7 @@ def evidence(snapshot, connection):
 class Copier(Session):
     """Keeps a copy by export_changes(); in the snapshot of a read the copy is what the tables hold."""
 
-    settings = "SET statement_timeout = '60s'; SET timezone = 'UTC'"
+    settings = "SET timezone = 'UTC'"
     # 55000: a cursor that is older than the tombstones; the reader starts again, as it is told to.
     expected = frozenset(("55000",))
 

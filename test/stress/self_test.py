@@ -84,10 +84,13 @@ FAULTS = (
     Fault(
         "a mark is lost",
         "report",
+        # In one transaction: a rollup of the worker must not come before the mark is gone.
         sql(
+            "BEGIN",
             f"UPDATE slm_feedback.queries SET input_tokens = coalesce(input_tokens, 0) + 1 "
             f"WHERE slm_feedback.day_of(created_at) = {FINAL_DAY}",
             "DELETE FROM slm_feedback.rollup_queue",
+            "COMMIT",
         ),
         sql(REBUILD),
     ),

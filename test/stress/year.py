@@ -61,7 +61,7 @@ def nights(name, hours):
 class Scheduler(Session):
     """Calls run_jobs(), as pg_cron does."""
 
-    settings = ""
+    timeout = 0
 
     def step(self):
         self.doing("CALL slm_feedback.run_jobs()")
