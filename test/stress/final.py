@@ -23,6 +23,7 @@ def check(round_, random, patience=30, quick=False):
         reader.connection = connection
         for number in range(1 if quick else 8):
             compare(reader, connection, random, whole=number == 0)
+        stored_report(record, connection)
         for copier in round_.copiers:
             copier.connection = connection
             copier.step()
@@ -80,6 +81,19 @@ def settled(record, connection):
         record.difference(
             "rollup", f"after a rollup in quiet days are final through {final_through}, not {least} to {most}"
         )
+
+
+def stored_report(record, connection):
+    """A report that is made and stored has the figures of the reports that have been compared."""
+    same = connection.execute(
+        """
+        SELECT (r.report -> 'summary') @> coalesce(
+                   (SELECT to_jsonb(s) FROM slm_feedback.report_summary(r.first_day, r.last_day) s), '{}')
+        FROM slm_feedback.generate_report(
+            'range', slm_feedback.day_of(now()) - 6, slm_feedback.day_of(now())) r"""
+    ).fetchone()
+    if same != (True,):
+        record.difference("stored report", f"its summary is report_summary(): {same}")
 
 
 def indexes(record, connection):

@@ -126,6 +126,9 @@ def main():
     print_figures(record)
     if record.differences:
         record.keep_log(server)
+        # Once more, where the end of the output is all that is shown.
+        for check, detail in record.differences[:10]:
+            print(f"DIFFERENCE {check}: {detail[:2000]}")
     return 1 if record.differences else 0
 
 

@@ -53,6 +53,14 @@ def rows_of(snapshot, function, *arguments):
     return [row._make(values) for values in cursor.fetchall()]
 
 
+def jsonl(function, snapshot, first, last):
+    """The lines of an export, which are read already."""
+    lines = snapshot.connection.execute(
+        f"SELECT slm_feedback.{function}(from_date => %s, to_date => %s)", [first, last]
+    ).fetchall()
+    return [line for line, in lines]
+
+
 def expect(what, found, wanted):
     if found != wanted:
         raise Mismatch(f"{what} is {found!r}, the raw rows say {wanted!r}")
@@ -242,6 +250,14 @@ def export_daily_metrics(snapshot, random, first, last):
     what = f"export_daily_metrics({first}, {last})"
     if found.keys() != wanted.keys():
         raise Mismatch(f"{what} misses {wanted.keys() - found.keys()} and has {found.keys() - wanted.keys()} too much")
+    expect(
+        f"{what} as JSON Lines",
+        collections.Counter(
+            (d["date"], d["model"], d["prompt_version"], d["total_queries"])
+            for d in jsonl("export_daily_metrics_jsonl", snapshot, first, last)
+        ),
+        collections.Counter((str(day), *key, m.total) for (day, *key), m in wanted.items()),
+    )
     for key, row in found.items():
         measures = wanted[key]
         for column, value in (
@@ -298,6 +314,14 @@ def export_interactions(snapshot, random, first, last):
             f"export_interactions({first}, {last}) misses {list((wanted - found))[:3]} and has "
             f"{list((found - wanted))[:3]} too much"
         )
+    expect(
+        f"export_interactions({first}, {last}) as JSON Lines",
+        collections.Counter(
+            (d["request_id"], d["feedback_user_id"], d["rating"], d["response_time_ms"])
+            for d in jsonl("export_interactions_jsonl", snapshot, first, last)
+        ),
+        collections.Counter((row[0], row[14], row[16], row[6]) for row in wanted.elements()),
+    )
 
 
 def in_dates(snapshot, query, first, last):

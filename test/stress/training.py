@@ -53,9 +53,19 @@ def compare(snapshot, queries, random, first, last):
         lines = snapshot.connection.execute(f"SELECT * FROM slm_feedback.{function}({names})", list(given.values()))
         return (f"{function}({given})", collections.Counter(key(line) for line, in lines.fetchall()))
 
+    def report(function, wanted, **more):
+        given = dict(arguments, **more)
+        names = ", ".join(f"{name} => %s" for name in given)
+        rows = snapshot.connection.execute(
+            f"SELECT outcome, row_count FROM slm_feedback.{function}({names})", list(given.values())
+        ).fetchall()
+        found = sum(count for outcome, count in rows if outcome == "exported")
+        return f"{function}({given})", collections.Counter(exported=found), collections.Counter(exported=wanted)
+
     yield *export("export_kto"), collections.Counter(
         key({"prompt": a.query.query_text, "completion": a.query.response_text, "label": a.label}) for a in answers
     )
+    yield report("export_kto_report", len(answers))
     yield *export("export_kto", one_per_question=True), collections.Counter(
         key({"prompt": a.query.query_text, "completion": a.query.response_text, "label": a.label})
         for a in clearest(answers)
@@ -63,10 +73,11 @@ def compare(snapshot, queries, random, first, last):
     good = [{"prompt": a.query.query_text, "completion": a.query.response_text} for a in answers if a.label]
     corrected = [{"prompt": q.query_text, "completion": c.corrected_text} for q, c in corrections]
     yield *export("export_sft"), collections.Counter(map(key, good + corrected))
+    yield report("export_sft_report", len(good + corrected))
     max_pairs = random.choice((1, 3, 10))
-    yield *export("export_dpo", max_pairs=max_pairs), collections.Counter(
-        map(key, list(pairs_of_corrections(corrections)) + list(pairs_of_ratings(answers, max_pairs)))
-    )
+    pairs = list(pairs_of_corrections(corrections)) + list(pairs_of_ratings(answers, max_pairs))
+    yield *export("export_dpo", max_pairs=max_pairs), collections.Counter(map(key, pairs))
+    yield report("export_dpo_report", len(pairs), max_pairs=max_pairs)
 
 
 def key(line):

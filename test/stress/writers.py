@@ -54,7 +54,9 @@ class Writer(Session):
             (self.insert, 3),
             (self.update, 3),
             (self.delete, 2),
+            (self.correct_directly, 1),
             (self.copy, 2),
+            (self.copy_feedback, 1),
             (self.block, 5),
             (self.prepare, 1),
             (self.one_message, 1),
@@ -255,6 +257,31 @@ class Writer(Session):
                 [self.run_.pool.some(self.random, 1)[0], data.user(self.random)],
             )
 
+    def correct_directly(self):
+        """Writes to the corrections themselves: one at a time, so that their order does not matter."""
+        request_id, user = self.run_.pool.some(self.random, 1)[0], data.user(self.random)
+        text = f"Better answer {self.random.randrange(5)}"
+        kind = self.random.random()
+        if kind < 0.5:
+            self.connection.execute(
+                "INSERT INTO slm_feedback.corrections (request_id, user_id, corrected_text) VALUES (%s, %s, %s) "
+                "ON CONFLICT DO NOTHING",
+                [request_id, user, text],
+            )
+        elif kind < 0.8:
+            self.connection.execute(
+                "UPDATE slm_feedback.corrections SET note = 'looked at' WHERE request_id = %s AND corrected_text = %s "
+                "AND user_id IS NOT DISTINCT FROM %s",
+                [request_id, text, user],
+            )
+        else:
+            self.connection.execute(
+                "DELETE FROM slm_feedback.corrections WHERE request_id = %s AND corrected_text = %s "
+                "AND user_id IS NOT DISTINCT FROM %s",
+                [request_id, text, user],
+            )
+        self.done()
+
     def copy(self):
         queries = self.new_queries(self.random.randrange(1, 40))
         now = self.run_.now()
@@ -262,6 +289,20 @@ class Writer(Session):
         with self.connection.cursor().copy(f"COPY slm_feedback.queries ({', '.join(QUERY_NAMES)}) FROM STDIN") as copy:
             for query in queries:
                 copy.write_row([query[name] if name != "created_at" else query[name] or now for name in QUERY_NAMES])
+        self.done(queries)
+
+    def copy_feedback(self):
+        """Answers and opinions on them, both by COPY, in one transaction."""
+        queries = [self.new_query(keep=False) for _ in range(self.random.randrange(1, 10))]
+        with self.transaction():
+            for query in queries:
+                call(self.connection, "record_query", query)
+            columns = ("request_id", "user_id", "is_helpful", "rating", "comment")
+            with self.connection.cursor().copy(f"COPY slm_feedback.feedback ({', '.join(columns)}) FROM STDIN") as copy:
+                for query in queries:
+                    for rater in self.random.sample(range(data.USERS), self.random.randrange(4)):
+                        given = data.opinion(self.random, query["request_id"], f"u{rater}")
+                        copy.write_row([given.get(name) for name in columns])
         self.done(queries)
 
     def block(self):
