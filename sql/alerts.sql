@@ -103,19 +103,15 @@ END;
 COMMENT ON FUNCTION slm_feedback.measure(text, date, date, text, text) IS
 'The value of a measure of the reports over a range of days, and how many observations and users are behind it; users is null if the reports show no row.';
 
--- Names and versions of at most 255 bytes keep the payload below the 8,000 bytes of NOTIFY.
-CREATE FUNCTION slm_feedback.notify_alert(alert slm_feedback.alerts, rule slm_feedback.alert_rules) RETURNS void
+-- No number, no model and no rule's name: every role of the database can listen.
+CREATE FUNCTION slm_feedback.notify_alert(alert slm_feedback.alerts) RETURNS void
     LANGUAGE sql VOLATILE
 BEGIN ATOMIC
     SELECT pg_notify('slm_feedback_alert', jsonb_build_object(
-        'alert_id', alert.alert_id, 'state', CASE WHEN alert.closed_at IS NULL THEN 'open' ELSE 'closed' END,
-        'rule', alert.rule_name, 'reason', coalesce(alert.closed_reason, alert.reason),
-        'metric', rule.metric, 'condition', rule.condition, 'threshold', rule.threshold,
-        'value', alert.last_value, 'sample', alert.sample, 'first_day', alert.first_day, 'last_day', alert.last_day,
-        'model', rule.model, 'prompt_version', rule.prompt_version)::text);
+        'alert_id', alert.alert_id, 'state', CASE WHEN alert.closed_at IS NULL THEN 'open' ELSE 'closed' END)::text);
 END;
-COMMENT ON FUNCTION slm_feedback.notify_alert(slm_feedback.alerts, slm_feedback.alert_rules) IS
-'Tells the listeners of channel slm_feedback_alert that an alert was opened or closed. Any role can send on any channel: a listener looks the alert_id up in report_alerts().';
+COMMENT ON FUNCTION slm_feedback.notify_alert(slm_feedback.alerts) IS
+'Tells the listeners of channel slm_feedback_alert that an alert was opened or closed: its alert_id and state, as JSON. Any role can listen and send on any channel: a listener looks the alert_id up in report_alerts().';
 
 CREATE FUNCTION slm_feedback.close_alert(rule slm_feedback.alert_rules, why text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -129,7 +125,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    PERFORM slm_feedback.notify_alert(closed, rule);
+    PERFORM slm_feedback.notify_alert(closed);
     RETURN 1;
 END
 $$;
@@ -189,7 +185,7 @@ BEGIN
         VALUES (rule.rule_name, slm_feedback.clock(), CASE WHEN current_value IS NULL THEN 'no data' ELSE 'threshold' END,
                 first, last, current_value, current_value, current_value, measured.sample, least_users)
         RETURNING * INTO opened;
-        PERFORM slm_feedback.notify_alert(opened, rule);
+        PERFORM slm_feedback.notify_alert(opened);
         RETURN 1;
     END IF;
     RETURN 0;

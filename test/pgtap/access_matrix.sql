@@ -144,7 +144,7 @@ function lock_out_writers()|-
 function lock_settings()|-
 function alert_metrics()|-
 function measure(text,date,date,text,text)|-
-function notify_alert(alerts,alert_rules)|-
+function notify_alert(alerts)|-
 function close_alert(alert_rules,text)|-
 function evaluate_alert_rule(alert_rules)|-
 function evaluate_alerts()|-

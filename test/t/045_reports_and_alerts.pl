@@ -278,7 +278,14 @@ is(sql(q{SELECT count(*) FROM slm_feedback.alert_metrics() m, slm_feedback.repor
 	'0', 'no measure is outside of its range');
 sql(q{SELECT slm_feedback.drop_alert_rule(rule_name) FROM slm_feedback.alert_rules});
 
-# The longest names, all of characters that JSON escapes, fit into a notification.
+# Every role can listen: a notification tells no more than that there is something to look up.
+rule(q{'heard', 'total_queries', 'above', 0, ends => 'yesterday', days => 300});
+like(at('2026-11-02 12:00:00', q{LISTEN slm_feedback_alert; SELECT slm_feedback.evaluate_alerts()}), qr/"slm_feedback_alert" with payload "\{"state": "open", "alert_id": \d+\}" received/,
+	'a notification holds the id and the state');
+like(at('2026-11-02 12:10:00', q{LISTEN slm_feedback_alert; SELECT slm_feedback.drop_alert_rule('heard')}), qr/with payload "\{"state": "closed", "alert_id": \d+\}" received/,
+	'and nothing else');
+
+# The longest names, all of characters that JSON escapes.
 my $long = q{repeat(E'\\x01', 255)};
 sql(qq{SELECT slm_feedback.record_query('q', model => $long, prompt_version => $long, created_at => '2026-11-02 12:00+00')});
 rule(qq{$long, 'total_queries', 'above', 0, model => $long, prompt_version => $long});
