@@ -28,6 +28,7 @@ CREATE TABLE slm_feedback.daily_metrics (
     hourly_queries bigint[] NOT NULL,
     users @extschema:hll@.hll,
     response_times @extschema:tdigest@.tdigest,
+    small_response_times bytea,
     CONSTRAINT daily_metrics_key UNIQUE NULLS NOT DISTINCT (date, model, prompt_version)
 )
 $define$);
@@ -40,9 +41,9 @@ COMMENT ON COLUMN slm_feedback.daily_metrics.prompt_version IS 'The prompt versi
 COMMENT ON COLUMN slm_feedback.daily_metrics.total_queries IS 'Number of queries. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_time_count IS 'Queries with a response time. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_time_sum_ms IS 'Sum of the response times in milliseconds. Exact.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p50_response_time_ms IS 'Median response time in milliseconds, approximated by a t-digest (compression 200): within about 1% of rank and two values.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p95_response_time_ms IS '95th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.5% of rank and two values.';
-COMMENT ON COLUMN slm_feedback.daily_metrics.p99_response_time_ms IS '99th percentile of the response time in milliseconds, approximated by a t-digest (compression 200): within about 0.2% of rank and two values.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p50_response_time_ms IS 'Median response time in milliseconds. Exact if fewer than 1,000 queries have a time, else from a t-digest (compression 200): within about 1% of rank and one distinct time.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p95_response_time_ms IS '95th percentile of the response time in milliseconds. Exact if fewer than 1,000 queries have a time, else from a t-digest (compression 200): within about 0.5% of rank and one distinct time.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.p99_response_time_ms IS '99th percentile of the response time in milliseconds. Exact if fewer than 1,000 queries have a time, else from a t-digest (compression 200): within about 0.2% of rank and one distinct time.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.positive_feedback_count IS 'Opinions with sentiment 1. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.negative_feedback_count IS 'Opinions with sentiment -1. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.neutral_feedback_count IS 'Opinions with sentiment 0. Exact.';
@@ -59,6 +60,7 @@ COMMENT ON COLUMN slm_feedback.daily_metrics.refreshed_at IS 'Everything that ha
 COMMENT ON COLUMN slm_feedback.daily_metrics.hourly_queries IS 'Number of queries in each hour of the local day: 24 elements, the first for 00:00 to 00:59. What the clock shows twice counts in the same element; where it goes back to the day before, in the first. Exact.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.users IS 'HyperLogLog sketch of the users who asked: merges over days with a standard error of about 2.3%.';
 COMMENT ON COLUMN slm_feedback.daily_metrics.response_times IS 't-digest (compression 200) of the response times in milliseconds: merges over days.';
+COMMENT ON COLUMN slm_feedback.daily_metrics.small_response_times IS 'The response times in milliseconds, made by small_values(), if there are fewer than 1,000 of them; null if there are more. Percentiles come from them, exactly, as long as all days of a report together have fewer than 1,000.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.daily_metrics', '');
 
 -- rollup_queue: the days that late writes have touched. Append only: a mark is deleted by the run that
@@ -145,6 +147,29 @@ COMMENT ON AGGREGATE slm_feedback.hourly_counts(timestamptz, slm_feedback.settin
 COMMENT ON AGGREGATE slm_feedback.hourly_counts_sum(bigint[]) IS
 'Element-wise sum of hourly_counts().';
 
+-- Exact percentiles of small groups (src/small_percentiles.c).
+CREATE FUNCTION slm_feedback.small_values_add(internal, integer) RETURNS internal
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_small_values_add';
+CREATE FUNCTION slm_feedback.small_values_merge(internal, bytea) RETURNS internal
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_small_values_merge';
+CREATE FUNCTION slm_feedback.small_values_final(internal) RETURNS bytea
+    LANGUAGE c PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_small_values_final';
+CREATE AGGREGATE slm_feedback.small_values(integer) (
+    SFUNC = slm_feedback.small_values_add, STYPE = internal, SSPACE = 1024, FINALFUNC = slm_feedback.small_values_final);
+CREATE AGGREGATE slm_feedback.small_values_sum(bytea) (
+    SFUNC = slm_feedback.small_values_merge, STYPE = internal, SSPACE = 1024, FINALFUNC = slm_feedback.small_values_final);
+CREATE FUNCTION slm_feedback.exact_percentiles(small_values bytea, fractions double precision[]) RETURNS double precision[]
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'slm_exact_percentiles';
+COMMENT ON FUNCTION slm_feedback.small_values_add(internal, integer) IS 'Transition of small_values().';
+COMMENT ON FUNCTION slm_feedback.small_values_merge(internal, bytea) IS 'Transition of small_values_sum().';
+COMMENT ON FUNCTION slm_feedback.small_values_final(internal) IS 'Result of small_values() and small_values_sum().';
+COMMENT ON AGGREGATE slm_feedback.small_values(integer) IS
+'The values of a group but for nulls, packed, if there are fewer than 1,000; null if there are more.';
+COMMENT ON AGGREGATE slm_feedback.small_values_sum(bytea) IS
+'The union of sets made by small_values(), if they have fewer than 1,000 values together; null if they have more.';
+COMMENT ON FUNCTION slm_feedback.exact_percentiles(bytea, double precision[]) IS
+'The percentiles of a set made by small_values(), equal to percentile_cont for double precision; null if it has no value. Errors: 22003 a fraction is null or outside 0 to 1, XX001 not such a set.';
+
 -- The one definition of a day's metrics: the rollup stores its result, the reports run it for days that are
 -- not final. Raw rows are grouped by model and version in one scan, their feedback in another, then the small
 -- results are combined over the four levels. refreshed_at is the transaction's start, because that is no later
@@ -166,7 +191,8 @@ BEGIN ATOMIC
                slm_feedback.user_set(q.user_id) AS user_set,
                -- With its parameters, the defaults of hll: a session can change these by hll_set_defaults().
                @extschema:hll@.hll_add_agg(@extschema:hll@.hll_hash_text(q.user_id), 11, 5, -1::bigint, 1) AS users,
-               @extschema:tdigest@.tdigest(q.response_time_ms::double precision, 200) AS response_times
+               @extschema:tdigest@.tdigest(q.response_time_ms::double precision, 200) AS response_times,
+               slm_feedback.small_values(q.response_time_ms) AS small_response_times
         FROM slm_feedback.queries q
         WHERE q.created_at >= slm_feedback.day_start(day) AND q.created_at < slm_feedback.day_start(day + 1)
         GROUP BY q.model, q.prompt_version
@@ -190,7 +216,7 @@ BEGIN ATOMIC
     ), both_by_model AS (
         SELECT coalesce(q.model, '') AS model, coalesce(q.prompt_version, '') AS prompt_version,
                q.total_queries, q.response_time_count, q.response_time_sum_ms, q.error_count, q.input_tokens,
-               q.output_tokens, q.cost_usd, q.hourly_queries, q.user_set, q.users, q.response_times,
+               q.output_tokens, q.cost_usd, q.hourly_queries, q.user_set, q.users, q.response_times, q.small_response_times,
                f.positive, f.negative, f.neutral, f.feedback_count, f.rated_queries, f.rating_count, f.rating_sum
         FROM by_model q
         -- Neither name can be empty, so this compares nulls as equal, by operators that can be hashed.
@@ -201,9 +227,12 @@ BEGIN ATOMIC
            sum(b.total_queries)::bigint,
            sum(b.response_time_count)::bigint,
            coalesce(sum(b.response_time_sum_ms), 0)::bigint,
-           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[1],
-           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[2],
-           (@extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[]))[3],
+           (coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(b.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                     @extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[])))[1],
+           (coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(b.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                     @extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[])))[2],
+           (coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(b.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                     @extschema:tdigest@.tdigest_percentile(b.response_times, '{0.5, 0.95, 0.99}'::double precision[])))[3],
            coalesce(sum(b.positive), 0)::bigint,
            coalesce(sum(b.negative), 0)::bigint,
            coalesce(sum(b.neutral), 0)::bigint,
@@ -219,7 +248,8 @@ BEGIN ATOMIC
            now(),
            slm_feedback.hourly_counts_sum(b.hourly_queries),
            @extschema:hll@.hll_union_agg(b.users),
-           @extschema:tdigest@.tdigest(b.response_times)
+           @extschema:tdigest@.tdigest(b.response_times),
+           slm_feedback.small_values_sum(b.small_response_times)
     FROM both_by_model b
     GROUP BY CUBE (b.model, b.prompt_version)
     HAVING sum(b.total_queries) > 0;

@@ -201,7 +201,8 @@ BEGIN ATOMIC
     FROM (SELECT m.model, m.prompt_version,
                  coalesce(round(@extschema:hll@.hll_cardinality(@extschema:hll@.hll_union_agg(m.users))), 0)::bigint AS users,
                  max(m.unique_users) AS most_users, sum(m.unique_users)::bigint AS users_of_days,
-                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS times
+                 coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(m.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                          @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[])) AS times
           FROM slm_feedback.metrics(from_date, to_date) m
           WHERE m.prompt_version IS NULL
           GROUP BY 1, 2) t

@@ -15,7 +15,7 @@ FROM slm_feedback.daily_metrics m
 WHERE m.unique_users >= coalesce((SELECT s.min_group_users FROM slm_feedback.settings s), 0)
 OFFSET 0;
 COMMENT ON VIEW slm_feedback.readable_daily_metrics IS
-'daily_metrics without the sketches and without the groups that min_group_users hides, as the last rollup left it. export_daily_metrics() is the same with the days computed that are not final, or marked.';
+'daily_metrics without the sketches and sets of times, and without the groups that min_group_users hides, as the last rollup left it. export_daily_metrics() is the same with the days computed that are not final, or marked.';
 
 CREATE FUNCTION slm_feedback.export_live_days(from_date date, to_date date) RETURNS date[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ BEGIN ATOMIC
     FROM live l, LATERAL slm_feedback.export_live_metrics(l.days) m;
 END;
 COMMENT ON FUNCTION slm_feedback.export_daily_metrics(date, date) IS
-'The metrics of every day from from_date to to_date (null, the default: everything) at every level: by model and prompt version, and over all of them (null = all, empty string = not given), in no particular order. Add up rows of one level only. The columns are those of daily_metrics without the sketches, exact but for the percentiles; groups that min_group_users hides are left out. Errors: 22023 from_date after to_date.';
+'The metrics of every day from from_date to to_date (null, the default: everything) at every level: by model and prompt version, and over all of them (null = all, empty string = not given), in no particular order. Add up rows of one level only. The columns are those of daily_metrics without the sketches and sets of times, exact but for the percentiles of 1,000 timed queries or more; groups that min_group_users hides are left out. Errors: 22023 from_date after to_date.';
 
 CREATE FUNCTION slm_feedback.export_daily_metrics_jsonl(
     from_date date DEFAULT NULL,

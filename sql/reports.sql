@@ -114,7 +114,7 @@ BEGIN ATOMIC
     ORDER BY m.date;
 END;
 COMMENT ON FUNCTION slm_feedback.report_daily(date, date, text, text) IS
-'One row a day with queries, from_date to to_date (default: the last 30 days), for one model or prompt version (null: all; empty string: queries without one). Feedback counts on the day of its query. positive_ratio = positive / (positive + negative); feedback_rate = queries with feedback / queries. Times in milliseconds, costs in US dollars. Everything is exact but p50/p95/p99, which a t-digest approximates (within about 1%, 0.5%, 0.2% of rank and two values). Errors: 22023 from_date after to_date.';
+'One row a day with queries, from_date to to_date (default: the last 30 days), for one model or prompt version (null: all; empty string: queries without one). Feedback counts on the day of its query. positive_ratio = positive / (positive + negative); feedback_rate = queries with feedback / queries. Times in milliseconds, costs in US dollars. Everything is exact but p50/p95/p99 of 1,000 timed queries or more, which a t-digest approximates (within about 1%, 0.5%, 0.2% of rank and one distinct time). Errors: 22023 from_date after to_date.';
 
 SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_models(
@@ -157,7 +157,8 @@ BEGIN ATOMIC
                  sum(m.total_queries)::bigint AS total_queries,
                  sum(m.response_time_sum_ms)::bigint AS response_time_sum_ms,
                  sum(m.response_time_count)::bigint AS response_time_count,
-                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS percentiles,
+                 coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(m.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                          @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[])) AS percentiles,
                  sum(m.positive_feedback_count)::bigint AS positive,
                  sum(m.negative_feedback_count)::bigint AS negative,
                  sum(m.neutral_feedback_count)::bigint AS neutral,
@@ -181,7 +182,7 @@ BEGIN ATOMIC
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.report_models(date, date, boolean) IS
-'One row a model (or, with by_prompt_version, a model and prompt version) over from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and two values); everything else is exact. Errors: 22023 from_date after to_date.';
+'One row a model (or, with by_prompt_version, a model and prompt version) over from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and one distinct time), but exactly where fewer than 1,000 queries have a time; everything else is exact. Errors: 22023 from_date after to_date.';
 
 SELECT slm_feedback.define($define$
 CREATE FUNCTION slm_feedback.report_summary(
@@ -224,7 +225,8 @@ BEGIN ATOMIC
                  coalesce(sum(m.total_queries), 0)::bigint AS total_queries,
                  coalesce(sum(m.response_time_sum_ms), 0)::bigint AS response_time_sum_ms,
                  coalesce(sum(m.response_time_count), 0)::bigint AS response_time_count,
-                 @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[]) AS percentiles,
+                 coalesce(slm_feedback.exact_percentiles(slm_feedback.small_values_sum(m.small_response_times), '{0.5, 0.95, 0.99}'::double precision[]),
+                          @extschema:tdigest@.tdigest_percentile(m.response_times, '{0.5, 0.95, 0.99}'::double precision[])) AS percentiles,
                  coalesce(sum(m.positive_feedback_count), 0)::bigint AS positive,
                  coalesce(sum(m.negative_feedback_count), 0)::bigint AS negative,
                  coalesce(sum(m.neutral_feedback_count), 0)::bigint AS neutral,
@@ -246,7 +248,7 @@ BEGIN ATOMIC
 END
 $define$);
 COMMENT ON FUNCTION slm_feedback.report_summary(date, date) IS
-'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and two values); everything else is exact. Errors: 22023 from_date after to_date.';
+'One row for the whole range from_date to to_date (default: the last 30 days). The measures of report_daily, and the 95% Wilson interval of positive_ratio. approx_unique_users comes from HyperLogLog (standard error about 2.3%), approx_p50/p95/p99 from a t-digest (within about 1%, 0.5%, 0.2% of rank and one distinct time), but exactly where fewer than 1,000 queries have a time; everything else is exact. Errors: 22023 from_date after to_date.';
 
 -- What report_top_questions() shows to everybody; a question is named by the least id of those who asked it.
 CREATE FUNCTION slm_feedback.top_questions(

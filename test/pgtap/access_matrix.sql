@@ -185,6 +185,12 @@ function hourly_counts_add(internal,timestamp with time zone,settings)|-
 function hourly_counts_final(internal)|-
 function hourly_counts_merge(internal,bigint[])|-
 aggregate hourly_counts_sum(bigint[])|-
+function exact_percentiles(bytea,double precision[])|-
+aggregate small_values(integer)|-
+function small_values_add(internal,integer)|-
+function small_values_final(internal)|-
+function small_values_merge(internal,bytea)|-
+aggregate small_values_sum(bytea)|-
 aggregate user_set(text)|-
 function user_set_add(internal,text)|-
 function user_set_final(internal)|-
