@@ -28,6 +28,7 @@ BEGIN ATOMIC
         ('analyst', 'routine', 'top_questions'),
         ('analyst', 'routine', 'readable_question'),
         ('analyst', 'routine', 'check_single_answers'),
+        ('analyst', 'routine', 'least_group_users'),
         ('analyst', 'routine', 'dashboard'),
         -- arithmetic on the caller's own values
         ('analyst', 'routine', 'normalize_question'),

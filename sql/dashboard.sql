@@ -186,7 +186,7 @@ BEGIN ATOMIC
                THEN m.hourly_queries END
     FROM slm_feedback.metrics(from_date, to_date) m
     -- what shows_group() says, asked once instead of for each of many rows
-    WHERE m.unique_users >= (SELECT coalesce(max(s.min_group_users), 0) FROM slm_feedback.settings s);
+    WHERE m.unique_users >= (SELECT slm_feedback.least_group_users());
 END;
 COMMENT ON FUNCTION slm_feedback.dashboard_rows(date, date) IS
 'The part of metrics() that the dashboard shows. Costs in millionths of a US dollar, at most 9,223,372,036,854 dollars a row; rows of fewer users than min_group_users are left out, and hourly_queries stand only over all models, and by model and prompt version for the last 92 days.';

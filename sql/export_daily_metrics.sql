@@ -12,7 +12,7 @@ SELECT m.date, m.model, m.prompt_version, m.total_queries, m.response_time_count
        m.rating_sum, m.unique_users, m.error_count, m.input_tokens, m.output_tokens, m.cost_usd, m.refreshed_at,
        m.hourly_queries
 FROM slm_feedback.daily_metrics m
-WHERE m.unique_users >= coalesce((SELECT s.min_group_users FROM slm_feedback.settings s), 0)
+WHERE m.unique_users >= (SELECT slm_feedback.least_group_users())
 OFFSET 0;
 COMMENT ON VIEW slm_feedback.readable_daily_metrics IS
 'daily_metrics without the sketches and sets of times, and without the groups that min_group_users hides, as the last rollup left it. export_daily_metrics() is the same with the days computed that are not final, or marked.';

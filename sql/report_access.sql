@@ -2,7 +2,12 @@
 CREATE FUNCTION slm_feedback.shows_group(users bigint) RETURNS boolean
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_shows_group';
 COMMENT ON FUNCTION slm_feedback.shows_group(bigint) IS
-'Whether reports show a row of so many users: the setting min_group_users decides.';
+'Whether reports show a row of so many users: the setting min_group_users decides as it is in force, in an older snapshot as well.';
+
+CREATE FUNCTION slm_feedback.least_group_users() RETURNS integer
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'slm_least_group_users';
+COMMENT ON FUNCTION slm_feedback.least_group_users() IS
+'The setting min_group_users as it is in force, in an older snapshot as well: reports show no group of fewer users.';
 
 CREATE FUNCTION slm_feedback.shows_merged_group(approx_users bigint, most_users_a_day bigint, users_of_days bigint)
     RETURNS boolean

@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(slm_log_audit);
 PG_FUNCTION_INFO_V1(slm_revoke_as);
 PG_FUNCTION_INFO_V1(slm_shows_group);
 PG_FUNCTION_INFO_V1(slm_shows_merged_group);
+PG_FUNCTION_INFO_V1(slm_least_group_users);
 PG_FUNCTION_INFO_V1(slm_check_single_answers);
 PG_FUNCTION_INFO_V1(slm_check_single_answers_support);
 
@@ -166,6 +167,18 @@ slm_check_single_answers_support(PG_FUNCTION_ARGS)
 	if (IsA(PG_GETARG_POINTER(0), SupportRequestSimplify))
 		check_single_answers();
 	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * Which groups a report hides is said by the setting in force, not by that of
+ * the report's snapshot: what has been hidden must not be shown any more.
+ *
+ * least_group_users() is the same for a query that asks once for many rows.
+ */
+Datum
+slm_least_group_users(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(slm_settings()->min_group_users);
 }
 
 /* shows_group(users): may a report show a row of so many users? */

@@ -925,6 +925,41 @@ choose_view(const Document *page, bool given, DateADT *from, DateADT *to)
 	*from = Max(page->first, *to - (VIEW_DAYS - 1));
 }
 
+/*
+ * The calendar of the page's snapshot, which may be older than the settings
+ * that are in force: the days of all rows are days of that zone.
+ */
+static SlmCalendar
+snapshot_calendar(void)
+{
+	SlmCalendar calendar = slm_plain_calendar("UTC");
+	SlmCaller caller;
+
+	SPI_connect();
+	caller = slm_become_owner();
+	SPI_execute("SELECT s FROM slm_feedback.settings s", true, 1);
+	if (SPI_processed > 0)
+	{
+		bool isnull;
+
+		calendar = slm_calendar_of_row(DatumGetHeapTupleHeader(
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull)));
+	}
+	slm_become_caller(caller);
+	SPI_finish();
+	return calendar;
+}
+
+/* Today by that calendar. */
+static DateADT
+snapshot_today(void)
+{
+	SlmCalendar calendar = snapshot_calendar();
+
+	return slm_calendar_day(GetCurrentTransactionStartTimestamp(), &calendar);
+}
+
 /* Appends the whole document. */
 static void
 append_document(Document *page, StringInfo out, DateADT from_date,
@@ -933,7 +968,9 @@ append_document(Document *page, StringInfo out, DateADT from_date,
 {
 	Oid types[2] = {DATEOID, DATEOID};
 	Datum values[2];
-	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
+	SlmCalendar calendar = snapshot_calendar();
+	DateADT today =
+		slm_calendar_day(GetCurrentTransactionStartTimestamp(), &calendar);
 	DateADT view_from;
 	DateADT view_to;
 	DateADT questions_first = 0;
@@ -977,7 +1014,7 @@ append_document(Document *page, StringInfo out, DateADT from_date,
 	appendStringInfo(
 		out, ",\"generated_at\":\"%s\",\"refresh_seconds\":%d,\"time_zone\":",
 		timestamp_text(GetCurrentTransactionStartTimestamp()), refresh_seconds);
-	append_string(page, out, pg_get_timezone_name(slm_settings()->calendar.zone));
+	append_string(page, out, pg_get_timezone_name(calendar.zone));
 	append_day(out, "today", today);
 	append_day(out, "first_day", page->first);
 	append_day(out, "last_day", page->last);
@@ -1093,9 +1130,7 @@ make_page(StringInfo out, DateADT from_date, bool from_given, DateADT to_date,
 Datum
 slm_dashboard(PG_FUNCTION_ARGS)
 {
-	DateADT to_date = PG_ARGISNULL(1)
-						  ? slm_day_of(GetCurrentTransactionStartTimestamp())
-						  : PG_GETARG_DATEADT(1);
+	DateADT to_date = PG_ARGISNULL(1) ? snapshot_today() : PG_GETARG_DATEADT(1);
 	DateADT from_date = !PG_ARGISNULL(0) ? PG_GETARG_DATEADT(0)
 						: DATE_NOT_FINITE(to_date)
 							? -1
@@ -1131,7 +1166,7 @@ slm_dashboard(PG_FUNCTION_ARGS)
 void
 slm_append_dashboard(StringInfo out, bool questions_allowed)
 {
-	DateADT today = slm_day_of(GetCurrentTransactionStartTimestamp());
+	DateADT today = snapshot_today();
 
 	make_page(out, today - (DEFAULT_DAYS - 1), false, today, DEFAULT_REFRESH,
 			  DEFAULT_TITLE, questions_allowed);

@@ -103,6 +103,7 @@ function audit_conversion(bigint,bigint,bigint)|admin
 function audit(text,jsonb)|-
 function caller()|-
 function check_single_answers()|analyst texts admin
+function least_group_users()|analyst texts admin
 function top_questions(date,date,integer,text,text,text)|analyst texts admin
 function readable_question(text)|analyst texts admin
 function log_audit(text,text)|-
