@@ -183,7 +183,8 @@ $$;
 COMMENT ON FUNCTION slm_feedback.convert_corrections() IS
 'Converts the user ids of corrections, in one transaction; returns how many it changed. Called by convert_user_ids(). Errors: F0000 no usable key under the policy pseudonym.';
 
--- A frozen day can't be computed again, and its sketch of users holds hashes of the ids of before.
+-- A frozen day can't be computed again, and its sketch of users holds hashes of the ids of before: of all days that were
+-- rolled up before the first conversion since the policy changed has ended, because until then rows are stored as before.
 CREATE FUNCTION slm_feedback.forget_frozen_users() RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -193,13 +194,15 @@ BEGIN ATOMIC
     ), done AS (
         UPDATE slm_feedback.daily_metrics m SET users = NULL
         FROM state r, slm_feedback.settings s
-        WHERE m.date < r.purged_before AND m.refreshed_at < s.user_id_policy_since AND m.users IS NOT NULL
+        WHERE m.date < r.purged_before AND m.users IS NOT NULL AND s.user_id_policy_since IS NOT NULL
+          AND m.refreshed_at < coalesce((SELECT min(a.at) FROM slm_feedback.audit_log a
+                                         WHERE a.action = 'convert_user_ids' AND a.at > s.user_id_policy_since), 'infinity')
         RETURNING m.date
     )
     SELECT count(DISTINCT d.date) FROM done d;
 END;
 COMMENT ON FUNCTION slm_feedback.forget_frozen_users() IS
-'Removes the sketches of users from the days that retention has frozen and that were computed before the policy changed; returns the number of days. Their unique_users stay. Called by convert_user_ids().';
+'Removes the sketches of users from the days that retention has frozen and that were computed before the first conversion since the policy changed; returns the number of days. Their unique_users stay. Called by convert_user_ids().';
 
 CREATE FUNCTION slm_feedback.audit_conversion(queries bigint, feedback bigint, merged bigint) RETURNS void
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
