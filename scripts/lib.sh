@@ -16,7 +16,7 @@ slm_oldest_version=15
 
 # What demo and test need, beside the server's own packages (see slm_choose_server).
 slm_build_packages=(make gcc libc6-dev)
-slm_test_packages=(perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl python3-psycopg)
+slm_test_packages=(perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl python3-psycopg libfaketime)
 
 slm_say() {
 	printf '%s %s\n' '--' "$*"

@@ -78,15 +78,31 @@ SELECT pg_catalog.pg_extension_config_dump('slm_feedback.rollup_queue', '');
 CREATE TABLE slm_feedback.rollup_state (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     final_through date,
+    closed_through date,
     purged_before date,
     epoch bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE slm_feedback.rollup_state IS 'How far the rollup has come: no row before the first run, then one.';
 COMMENT ON COLUMN slm_feedback.rollup_state.singleton IS 'Always true: at most one row.';
 COMMENT ON COLUMN slm_feedback.rollup_state.final_through IS 'Every day up to this one is final: its stored metrics are right unless the day is in rollup_queue.';
+COMMENT ON COLUMN slm_feedback.rollup_state.closed_through IS 'Every write to a day up to this one leaves a mark, whatever the clock shows. A rollup raises it before it looks which transactions are in progress; final_through is never later.';
 COMMENT ON COLUMN slm_feedback.rollup_state.purged_before IS 'Days before this one are frozen, because retention has removed their raw rows. Their metrics stay; the next rollup deletes their marks.';
 COMMENT ON COLUMN slm_feedback.rollup_state.epoch IS 'How often set_time_zone() has been called: a rollup that finds another number than it began with starts over.';
 SELECT pg_catalog.pg_extension_config_dump('slm_feedback.rollup_state', '');
+
+CREATE FUNCTION slm_feedback.rollup_state_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'slm_rollup_state_changed';
+COMMENT ON FUNCTION slm_feedback.rollup_state_changed() IS
+'Trigger of rollup_state: tells every session once the change is committed which days are closed.';
+-- Not for each day of a run: sessions keep only the last day that is closed or final.
+CREATE TRIGGER state_changed AFTER INSERT OR DELETE OR TRUNCATE ON slm_feedback.rollup_state
+    FOR EACH STATEMENT EXECUTE FUNCTION slm_feedback.rollup_state_changed();
+CREATE TRIGGER days_changed AFTER UPDATE ON slm_feedback.rollup_state
+    FOR EACH ROW WHEN (greatest(old.closed_through, old.final_through) IS DISTINCT FROM greatest(new.closed_through, new.final_through)
+                       OR old.epoch <> new.epoch)
+    EXECUTE FUNCTION slm_feedback.rollup_state_changed();
+ALTER TABLE slm_feedback.rollup_state ENABLE ALWAYS TRIGGER state_changed;
+ALTER TABLE slm_feedback.rollup_state ENABLE ALWAYS TRIGGER days_changed;
 
 CREATE TABLE slm_feedback.rollup_runs (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

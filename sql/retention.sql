@@ -95,7 +95,9 @@ DECLARE
     ids text[];
 BEGIN
     ids := ARRAY(SELECT q.request_id FROM slm_feedback.queries q
-                 WHERE q.created_at < before ORDER BY q.created_at LIMIT max_rows);
+                 -- Days that the clock, set right meanwhile, still has before it are not frozen any more.
+                 WHERE q.created_at < least(before, slm_feedback.day_start(slm_feedback.day_of(clock_timestamp())))
+                 ORDER BY q.created_at LIMIT max_rows);
     PERFORM slm_feedback.lock_answers(ids);
     -- Feedback goes by the foreign key.
     DELETE FROM slm_feedback.queries q WHERE q.request_id = ANY (ids);

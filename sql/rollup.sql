@@ -70,7 +70,7 @@ BEGIN
     PERFORM slm_feedback.lock_out_writers();
     INSERT INTO slm_feedback.rollup_state DEFAULT VALUES ON CONFLICT (singleton) DO NOTHING;
     -- A rollup under way has to start over.
-    UPDATE slm_feedback.rollup_state SET final_through = NULL, epoch = epoch + 1;
+    UPDATE slm_feedback.rollup_state SET final_through = NULL, closed_through = NULL, epoch = epoch + 1;
     DELETE FROM slm_feedback.daily_metrics m USING slm_feedback.rollup_state s
     WHERE s.purged_before IS NULL OR m.date OPERATOR(pg_catalog.>=) s.purged_before;
     -- Rows before this instant are in the metrics of frozen days, and no others are.

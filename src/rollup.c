@@ -2,23 +2,32 @@
  * rollup.c
  *		Keeping daily_metrics exact.
  *
- * A run takes the lock that keeps runs single and reads H, the oldest start of
- * any transaction in progress, before anything else.  Then, a day per
- * transaction, for every day that is marked or later than final_through, it
- * deletes the day's marks and replaces the day's metrics.  A day becomes final
- * once it and all before it are done, if it ended before H.
+ * A run takes the lock that keeps runs single, closes the days that have ended
+ * and commits: from then on each transaction that begins marks what it writes
+ * to one of them.  Then it reads H, the oldest start of any transaction in
+ * progress.  Then, a day per transaction, for every day that is marked or later
+ * than final_through, it deletes the day's marks and replaces the day's
+ * metrics.  A day becomes final once it and all before it are done, if it is
+ * closed and ended before H.
  *
  * Why that is exact: a row that the day's snapshot missed was written by a
- * transaction that was in progress when H was read or began later.  If it wrote
- * on that day by the clock, it had begun by then, and H was no later than that
- * day: the day is not final and the next run takes it again.  Otherwise its
- * mark stands (late_marks.c).  Nothing waits for anyone, and a long transaction
- * only makes the next run redo days.
+ * transaction that was in progress when H was read or began later.  If it began
+ * later, it knew that the day is closed, and its mark stands.  If it was in
+ * progress and wrote on that day by the clock, it had begun by then, and H was
+ * no later than that day: the day is not final and the next run takes it again.
+ * Otherwise its mark stands (late_marks.c has the proof).  Nothing waits for
+ * anyone, and a long transaction only makes the next run redo days.
  *
  * - The marks are deleted by an earlier statement than the one that reads the
  *   raw rows, so a mark that comes in between survives and costs one more
  *   computation.  That needs READ COMMITTED, whatever the session's default.
- * - Clocks may step: a day is final only clock_margin after its end.
+ * - Clocks may step, in any direction and at any moment: a transaction that
+ *   reads an earlier time than its own start marks what it writes.  A day that
+ *   is today or later by the clock does not stay final, closed or frozen: where
+ *   the clock was ahead, a run takes that back at its beginning and at its end.
+ *   Taking back is safe in the middle of anything: a snapshot that still sees
+ *   the day as final sees no write that was made without a mark since.
+ *   clock_margin only keeps small steps around midnight from leaving marks.
  * - A transaction whose start is hidden (track_activities off) counts from its
  *   session's start.
  * - Prepared transactions mark their days when they are prepared.
@@ -62,6 +71,19 @@ PG_FUNCTION_INFO_V1(slm_rebuild);
 
 static int clock_margin = 300; /* seconds */
 
+/* What a row of rollup_state says.  Dates that are null are 0. */
+typedef struct RollupState
+{
+	int64 epoch;
+	DateADT final_through;
+	DateADT closed_through;
+	DateADT purged_before;
+	bool no_final_through;
+	bool no_closed_through;
+	bool no_purged_before;
+	bool unused; /* no padding: rows are compared with memcmp() */
+} RollupState;
+
 /* One run, from its lock to its last day. */
 typedef struct RollupRun
 {
@@ -71,6 +93,7 @@ typedef struct RollupRun
 	bool may_finalize;				/* H is known */
 	DateADT final_limit;			/* no later day becomes final */
 	int64 epoch;					/* of rollup_state, when the run began */
+	RollupState state;				/* as the current step has locked it */
 	bool epoch_changed;				/* the run has to start over */
 	DateADT *days;
 	int ndays;
@@ -81,11 +104,13 @@ typedef struct RollupRun
 void
 slm_rollup_init(void)
 {
-	DefineCustomIntVariable("slm_feedback.clock_margin",
-							"How long after its end a day can become final.",
-							"Allows for clocks that step back around midnight.",
-							&clock_margin, 300, 0, SECS_PER_DAY, PGC_SUSET,
-							GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"slm_feedback.clock_margin",
+		"How long after its end a day can become final.",
+		"Keeps clocks that step back around midnight from leaving "
+		"marks.",
+		&clock_margin, 300, 0, SECS_PER_DAY, PGC_SUSET, GUC_UNIT_S, NULL, NULL,
+		NULL);
 }
 
 /* ---- H ---- */
@@ -169,45 +194,125 @@ first_value(bool *isnull)
 						 isnull);
 }
 
+static DateADT
+date_of_state(int column, bool *isnull)
+{
+	Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								column, isnull);
+
+	return *isnull ? 0 : DatumGetDateADT(value);
+}
+
 /*
- * Lock the state row until the transaction ends, and return its epoch; -1 if
- * somebody has removed it.
+ * Lock the state row until the transaction ends, read it, and return its epoch;
+ * -1 if somebody has removed it.
  */
 static int64
-lock_state(void)
+lock_state(RollupState *state)
 {
 	static SPIPlanPtr plan;
 	bool isnull;
-	int64 epoch;
 
-	execute(&plan, "SELECT s.epoch FROM slm_feedback.rollup_state s FOR UPDATE",
+	*state = (RollupState){.epoch = -1};
+	execute(&plan,
+			"SELECT s.epoch, s.final_through, s.closed_through, "
+			"s.purged_before FROM slm_feedback.rollup_state s FOR UPDATE",
 			0, NULL, NULL, NULL);
-	epoch = SPI_processed == 0 ? -1 : DatumGetInt64(first_value(&isnull));
+	if (SPI_processed > 0)
+	{
+		state->epoch = DatumGetInt64(first_value(&isnull));
+		state->final_through = date_of_state(2, &state->no_final_through);
+		state->closed_through = date_of_state(3, &state->no_closed_through);
+		state->purged_before = date_of_state(4, &state->no_purged_before);
+	}
 	/* SPI would keep it until the run ends: 8 kB a day. */
 	SPI_freetuptable(SPI_tuptable);
-	return epoch;
+	return state->epoch;
+}
+
+/* Write back the days of a row that lock_state() has read, if any changes. */
+static void
+set_state(const RollupState *old, const RollupState *new)
+{
+	static SPIPlanPtr plan;
+	static Oid types[3] = {DATEOID, DATEOID, DATEOID};
+	Datum values[3] = {DateADTGetDatum(new->final_through),
+					   DateADTGetDatum(new->closed_through),
+					   DateADTGetDatum(new->purged_before)};
+	char nulls[3] = {new->no_final_through ? 'n' : ' ',
+					 new->no_closed_through ? 'n' : ' ',
+					 new->no_purged_before ? 'n' : ' '};
+
+	if (memcmp(old, new, sizeof(RollupState)) != 0)
+		execute(&plan,
+				"UPDATE slm_feedback.rollup_state SET final_through = $1, "
+				"closed_through = $2, purged_before = $3",
+				3, types, values, nulls);
 }
 
 /* The first step of everything that follows begin_run(). */
 static bool
 epoch_stands(RollupRun *run)
 {
-	run->epoch_changed = lock_state() != run->epoch;
+	run->epoch_changed = lock_state(&run->state) != run->epoch;
 	return !run->epoch_changed;
 }
 
-/* The last day that may become final, by the zone of the run's epoch. */
+/* The last day that had ended at an instant, by the zone of the run's epoch. */
 static DateADT
-last_ended_day(TimestampTz oldest_transaction)
+last_ended_day(TimestampTz at)
 {
 	static SPIPlanPtr plan;
 	static Oid types[1] = {TIMESTAMPTZOID};
-	Datum values[1] = {
-		TimestampTzGetDatum(oldest_transaction - clock_margin * USECS_PER_SEC)};
+	Datum values[1] = {TimestampTzGetDatum(at)};
 	bool isnull;
 
 	execute(&plan, "SELECT slm_feedback.day_of($1)", 1, types, values, NULL);
 	return DatumGetDateADT(first_value(&isnull)) - 1;
+}
+
+/*
+ * No day that the clock's today is, or a later one, stays closed, final or
+ * frozen: the clock was ahead when it became so.
+ */
+static void
+reopen_days(RollupState *state)
+{
+	DateADT ended = last_ended_day(GetCurrentTimestamp());
+
+	state->final_through = Min(state->final_through, ended);
+	state->closed_through = Min(state->closed_through, ended);
+	state->purged_before = Min(state->purged_before, ended + 1);
+}
+
+/*
+ * Begin: close the days that may become final.  Committed, and so known to
+ * every transaction that begins afterwards, before those in progress are
+ * listed.
+ */
+static void
+close_days(void *arg)
+{
+	RollupRun *run = arg;
+	static SPIPlanPtr state_plan;
+	RollupState state;
+	SlmCaller caller = slm_become_owner();
+	DateADT ended;
+
+	execute(&state_plan,
+			"INSERT INTO slm_feedback.rollup_state DEFAULT VALUES "
+			"ON CONFLICT (singleton) DO NOTHING",
+			0, NULL, NULL, NULL);
+	run->epoch = lock_state(&run->state);
+	state = run->state;
+	ended =
+		last_ended_day(GetCurrentTimestamp() - clock_margin * USECS_PER_SEC);
+	if (state.no_closed_through || state.closed_through < ended)
+		state.closed_through = ended;
+	state.no_closed_through = false;
+	reopen_days(&state);
+	set_state(&run->state, &state);
+	slm_become_caller(caller);
 }
 
 /*
@@ -218,7 +323,7 @@ static void
 begin_run(void *arg)
 {
 	RollupRun *run = arg;
-	static SPIPlanPtr interrupt_plan, trim_plan, state_plan, insert_plan;
+	static SPIPlanPtr interrupt_plan, trim_plan, insert_plan;
 	static Oid types[1] = {TIMESTAMPTZOID};
 	Datum values[1];
 	SlmCaller caller = slm_become_owner();
@@ -226,13 +331,17 @@ begin_run(void *arg)
 
 	run->oldest_transaction = oldest_transaction_start();
 	run->may_finalize = !TIMESTAMP_NOT_FINITE(run->oldest_transaction);
-	execute(&state_plan,
-			"INSERT INTO slm_feedback.rollup_state DEFAULT VALUES "
-			"ON CONFLICT (singleton) DO NOTHING",
-			0, NULL, NULL, NULL);
-	run->epoch = lock_state();
+	if (!epoch_stands(run))
+	{
+		slm_become_caller(caller);
+		return;
+	}
+	if (run->state.no_closed_through)
+		run->may_finalize = false;
 	if (run->may_finalize)
-		run->final_limit = last_ended_day(run->oldest_transaction);
+		run->final_limit = Min(run->state.closed_through,
+							   last_ended_day(run->oldest_transaction -
+											  clock_margin * USECS_PER_SEC));
 	execute(&interrupt_plan,
 			"UPDATE slm_feedback.rollup_runs SET status = 'interrupted' "
 			"WHERE status OPERATOR(pg_catalog.=) 'running'",
@@ -256,29 +365,33 @@ static void
 end_run(void *arg)
 {
 	RollupRun *run = arg;
-	static SPIPlanPtr state_plan, run_plan;
-	static Oid types[2] = {DATEOID, INT8OID};
-	Datum values[2] = {DateADTGetDatum(run->final_limit),
-					   Int64GetDatum(run->run_id)};
-	char nulls[2] = {run->may_finalize ? ' ' : 'n', ' '};
+	static SPIPlanPtr run_plan;
+	static Oid types[1] = {INT8OID};
+	Datum values[1] = {Int64GetDatum(run->run_id)};
 	SlmCaller caller = slm_become_owner();
+	RollupState state;
 
 	if (!epoch_stands(run))
 	{
 		slm_become_caller(caller);
 		return;
 	}
-	/* GREATEST ignores nulls */
-	execute(&state_plan,
-			"UPDATE slm_feedback.rollup_state "
-			"SET final_through = GREATEST(final_through, $1)",
-			1, types, values, nulls);
+	state = run->state;
+	if (run->may_finalize)
+	{
+		if (state.no_final_through || state.final_through < run->final_limit)
+			state.final_through = run->final_limit;
+		state.no_final_through = false;
+	}
+	/* The clock may have been set back since the run began. */
+	reopen_days(&state);
+	set_state(&run->state, &state);
 	execute(&run_plan,
 			"UPDATE slm_feedback.rollup_runs SET status = 'done', "
 			"ended_at = pg_catalog.clock_timestamp(), final_through = "
 			"(SELECT s.final_through FROM slm_feedback.rollup_state s) "
-			"WHERE run_id OPERATOR(pg_catalog.=) $2",
-			2, types, values, nulls);
+			"WHERE run_id OPERATOR(pg_catalog.=) $1",
+			1, types, values, NULL);
 	slm_become_caller(caller);
 }
 
@@ -320,23 +433,6 @@ find_days(void *arg)
 	slm_become_caller(caller);
 }
 
-/*
- * Is a day frozen by retention?  Asked under the lock of the state row.
- */
-static bool
-is_frozen(DateADT day)
-{
-	static SPIPlanPtr plan;
-	bool isnull;
-	DateADT purged_before;
-
-	execute(&plan, "SELECT s.purged_before FROM slm_feedback.rollup_state s", 0,
-			NULL, NULL, NULL);
-	purged_before = DatumGetDateADT(first_value(&isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return !isnull && day < purged_before;
-}
-
 /* Recompute one day in the current transaction. */
 static void
 roll_up_day(void *arg)
@@ -358,7 +454,7 @@ roll_up_day(void *arg)
 			"DELETE FROM slm_feedback.rollup_queue "
 			"WHERE date OPERATOR(pg_catalog.=) $1",
 			1, types, values, NULL);
-	if (!is_frozen(day))
+	if (run->state.no_purged_before || day >= run->state.purged_before)
 	{
 		execute(&delete_plan,
 				"DELETE FROM slm_feedback.daily_metrics "
@@ -423,9 +519,14 @@ do_run(RollupRun *run, ErrorData **error)
 {
 	do
 	{
+		if (!slm_try(close_days, run, error))
+			return false;
+		slm_next_transaction();
 		if (!slm_try(begin_run, run, error))
 			return false;
 		slm_next_transaction();
+		if (run->epoch_changed)
+			continue;
 		if (!roll_up_days(run, error))
 			return false;
 		if (run->epoch_changed)

@@ -1,14 +1,17 @@
 /*
  * settings.c
- *		A backend's copy of the settings row.
+ *		A backend's copy of the settings row, and of what rollup_state says
+ *		about closed days.
  *
  * The copy is read with the latest snapshot, not the transaction's: a writer
  * under REPEATABLE READ must decide by the time zone that is in force now.
- * It is dropped when the settings table's relcache entry is invalidated, which
- * the table's trigger does on every change.  set_time_zone() locks out writers
- * while it changes the zone, and writers take their table lock (which processes
- * pending invalidations) before they read the copy, so no write can be judged
- * by a zone that has been replaced.
+ * It is dropped when the relcache entry of one of the two tables is
+ * invalidated, which a trigger of the table does on every change that counts.
+ * A transaction processes pending invalidations when it begins and with each
+ * lock, so what it sees is never older than its own start (late_marks.c).
+ * set_time_zone() locks out writers while it changes the zone, and writers take
+ * their table lock before they read the copy, so no write can be judged by a
+ * zone that has been replaced.
  */
 #include "postgres.h"
 
@@ -34,6 +37,7 @@
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(slm_settings_changed);
+PG_FUNCTION_INFO_V1(slm_rollup_state_changed);
 
 static SlmSettings settings;
 
@@ -41,6 +45,7 @@ static void
 invalidate_settings(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == settings.settings_relid ||
+		relid == settings.rollup_state_relid ||
 		relid == settings.queries_relid || relid == settings.feedback_relid)
 		settings.valid = false;
 }
@@ -84,49 +89,101 @@ find_policy(const char *name)
 	return USER_ID_PLAIN;
 }
 
-/* A column of the settings row, found by its name: none of those is null. */
+/* A column of the row, found by its name. */
 static Datum
-setting(TupleTableSlot *slot, const char *column)
+setting(TupleTableSlot *slot, const char *column, bool *isnull)
 {
 	int attnum = SPI_fnumber(slot->tts_tupleDescriptor, column);
-	bool isnull;
 
 	if (attnum <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of slm_feedback.settings is missing",
+				 errmsg("column \"%s\" of the settings or of rollup_state is "
+						"missing",
 						column),
 				 errhint("Run ALTER EXTENSION slm_feedback UPDATE.")));
-	return slot_getattr(slot, attnum, &isnull);
+	return slot_getattr(slot, attnum, isnull);
+}
+
+static DateADT
+last_date(DateADT day, TupleTableSlot *slot, const char *column)
+{
+	bool isnull;
+	Datum value = setting(slot, column, &isnull);
+
+	return isnull ? day : Max(day, DatumGetDateADT(value));
+}
+
+typedef void (*RowReader)(TupleTableSlot *slot, SlmSettings *into);
+
+static void
+read_settings_row(TupleTableSlot *slot, SlmSettings *into)
+{
+	bool isnull;
+
+	into->calendar = slm_calendar_of_row(
+		DatumGetHeapTupleHeader(ExecFetchSlotHeapTupleDatum(slot)));
+	into->user_id_policy = find_policy(
+		TextDatumGetCString(setting(slot, "user_id_policy", &isnull)));
+	into->redact_at_write =
+		DatumGetBool(setting(slot, "redact_at_write", &isnull));
+	into->min_group_users =
+		DatumGetInt32(setting(slot, "min_group_users", &isnull));
 }
 
 static void
-read_settings_row(SlmSettings *into)
+read_state_row(TupleTableSlot *slot, SlmSettings *into)
 {
-	Relation rel = table_open(into->settings_relid, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	/* GetLatestSnapshot() refuses while a parallel plan runs; this is as new. */
-	Snapshot snapshot =
-		RegisterSnapshot(GetCatalogSnapshot(into->settings_relid));
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
+	into->closed_through =
+		last_date(into->closed_through, slot, "closed_through");
+	into->closed_through =
+		last_date(into->closed_through, slot, "final_through");
+}
 
-	into->calendar = slm_plain_calendar("UTC");
-	into->user_id_policy = USER_ID_PLAIN;
-	into->redact_at_write = false;
-	into->min_group_users = 0;
+/*
+ * Read the one row of a table, if there is one.  Returns who wrote it.
+ */
+static TransactionId
+read_row(Oid relid, Snapshot snapshot, RowReader reader, SlmSettings *into)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TransactionId xmin = InvalidTransactionId;
+	TableScanDesc scan;
+
+	/* GetLatestSnapshot() refuses while a parallel plan runs; this is as new.
+	 */
+	snapshot =
+		RegisterSnapshot(snapshot ? snapshot : GetCatalogSnapshot(relid));
+	scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
 	if (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		into->calendar = slm_calendar_of_row(
-			DatumGetHeapTupleHeader(ExecFetchSlotHeapTupleDatum(slot)));
-		into->user_id_policy =
-			find_policy(TextDatumGetCString(setting(slot, "user_id_policy")));
-		into->redact_at_write = DatumGetBool(setting(slot, "redact_at_write"));
-		into->min_group_users = DatumGetInt32(setting(slot, "min_group_users"));
+		bool isnull;
+
+		xmin = DatumGetTransactionId(
+			slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+		reader(slot, into);
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, AccessShareLock);
+	return xmin;
+}
+
+/* Both rows, over the defaults; by the latest snapshot if none is given. */
+static void
+read_rows(Snapshot snapshot, SlmSettings *into)
+{
+	into->calendar = slm_plain_calendar("UTC");
+	into->user_id_policy = USER_ID_PLAIN;
+	into->redact_at_write = false;
+	into->min_group_users = 0;
+	into->closed_through = DATEVAL_NOBEGIN;
+	into->settings_xmin =
+		read_row(into->settings_relid, snapshot, read_settings_row, into);
+	into->rollup_state_xmin =
+		read_row(into->rollup_state_relid, snapshot, read_state_row, into);
 }
 
 /*
@@ -144,6 +201,8 @@ slm_settings(void)
 		namespace = get_namespace_oid("slm_feedback", false);
 		slm_refuse_distributed_tables(namespace);
 		settings.settings_relid = extension_table(namespace, "settings");
+		settings.rollup_state_relid =
+			extension_table(namespace, "rollup_state");
 		settings.queries_relid = extension_table(namespace, "queries");
 		settings.feedback_relid = extension_table(namespace, "feedback");
 
@@ -156,7 +215,7 @@ slm_settings(void)
 		PG_TRY();
 		{
 			settings.owner = table_owner(settings.queries_relid);
-			read_settings_row(&settings);
+			read_rows(NULL, &settings);
 		}
 		PG_CATCH();
 		{
@@ -188,6 +247,31 @@ slm_settings_for_write(void)
 		LockRelationOid(relid, RowExclusiveLock);
 	} while (slm_settings()->queries_relid != relid);
 	return slm_settings();
+}
+
+/*
+ * Do the settings in force come from rows that a snapshot doesn't see yet?
+ */
+bool
+slm_settings_newer_than(Snapshot snapshot)
+{
+	const SlmSettings *now = slm_settings();
+
+	return (TransactionIdIsNormal(now->settings_xmin) &&
+			XidInMVCCSnapshot(now->settings_xmin, snapshot)) ||
+		   (TransactionIdIsNormal(now->rollup_state_xmin) &&
+			XidInMVCCSnapshot(now->rollup_state_xmin, snapshot));
+}
+
+/* What a snapshot sees of the rules that decide whether a write is late. */
+SlmLateRules
+slm_late_rules(Snapshot snapshot)
+{
+	SlmSettings seen = *slm_settings();
+
+	read_rows(snapshot, &seen);
+	return (SlmLateRules){.calendar = seen.calendar,
+						  .closed_through = seen.closed_through};
 }
 
 /*
@@ -224,5 +308,17 @@ slm_settings_changed(PG_FUNCTION_ARGS)
 	rel = ((TriggerData *) fcinfo->context)->tg_relation;
 	CacheInvalidateRelcache(rel);
 	slm_worker_wake(rel->rd_rel->relowner);
+	PG_RETURN_POINTER(NULL);
+}
+
+/* Trigger of rollup_state: every backend reads it again after our commit. */
+Datum
+slm_rollup_state_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("rollup_state_changed must be called as a trigger")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	PG_RETURN_POINTER(NULL);
 }

@@ -181,6 +181,7 @@ function guard_corrections()|-
 function guard_queries()|-
 function guard_truncate()|-
 function settings_changed()|-
+function rollup_state_changed()|-
 aggregate hourly_counts(timestamp with time zone,settings)|-
 function hourly_counts_add(internal,timestamp with time zone,settings)|-
 function hourly_counts_final(internal)|-
