@@ -22,6 +22,7 @@
 #include "direct_insert.h"
 #include "settings.h"
 #include "version.h"
+#include "worker.h"
 
 /* Fill in a refusal; false, so that a check can return it. */
 bool
@@ -86,7 +87,10 @@ slm_check_request_id(bool isnull, Refusal *why)
 					  "Give the request id that record_query() returned.");
 }
 
-/* Refuse a created_at that is infinite, before 2000 or in the future. */
+/*
+ * Refuse a created_at that is infinite, before 2000 or in the future.  A dump
+ * may come from a server whose clock was ahead of ours.
+ */
 bool
 slm_check_created_at(TimestampTz created_at, Refusal *why)
 {
@@ -96,7 +100,8 @@ slm_check_created_at(TimestampTz created_at, Refusal *why)
 		problem = "infinite";
 	else if (created_at < 0) /* PostgreSQL's epoch is 2000-01-01 00:00 UTC */
 		problem = "too far in the past";
-	else if (created_at > GetCurrentTimestamp() + USECS_PER_DAY)
+	else if (created_at > GetCurrentTimestamp() + USECS_PER_DAY &&
+			 !slm_session_restores(slm_settings()->owner))
 		problem = "in the future";
 	if (problem == NULL)
 		return true;

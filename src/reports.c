@@ -9,6 +9,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -17,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "calendar.h"
+#include "capture.h"
 #include "compat.h"
 #include "reports.h"
 #include "settings.h"
@@ -51,12 +53,41 @@ slm_max_staleness(PG_FUNCTION_ARGS)
 }
 
 /*
+ * The day of the newest query that the snapshot sees, or an earlier day.  Rows
+ * that were recorded while the clock was ahead, or restored from a server whose
+ * clock is, lie in the future.
+ */
+static DateADT
+newest_query_day(const SlmCalendar *calendar)
+{
+	static SPIPlanPtr plan;
+	SlmCaller caller = slm_become_owner();
+	DateADT day = DATEVAL_NOBEGIN;
+	Datum newest;
+	bool isnull;
+
+	SPI_connect();
+	SPI_execute_plan(slm_kept_plan(&plan,
+								   "SELECT pg_catalog.max(q.created_at) "
+								   "FROM slm_feedback.queries q",
+								   0, NULL),
+					 NULL, NULL, true, 1);
+	newest =
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		day = slm_calendar_day(DatumGetTimestampTz(newest), calendar);
+	SPI_finish();
+	slm_become_caller(caller);
+	return day;
+}
+
+/*
  * report_range(from_date, to_date, settings): the first and last day of a
  * report.  Today is that of the settings row, and so of the report's snapshot,
  * which may be older than the settings that are in force.  Days before 2000
- * and after the day after tomorrow hold no queries (see slm_check_created_at),
- * so that infinity means everything.  Tomorrow is that of the clock: a
- * transaction may be days old.
+ * and after the day after tomorrow hold no queries (see slm_check_created_at)
+ * but those of clocks ahead, so that infinity means everything.  Tomorrow is
+ * that of the clock: a transaction may be days old.
  */
 Datum
 slm_report_range(PG_FUNCTION_ARGS)
@@ -94,7 +125,9 @@ slm_report_range(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	/* one day of slack at each end for the distance between time zones */
 	values[0] = DateADTGetDatum(Max(first, -1));
-	values[1] = DateADTGetDatum(Min(last, newest + 3));
+	if (last > newest + 3)
+		last = Min(last, Max(newest + 3, newest_query_day(calendar) + 1));
+	values[1] = DateADTGetDatum(last);
 	return HeapTupleGetDatum(
 		heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

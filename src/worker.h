@@ -7,6 +7,7 @@
 
 extern void slm_worker_init(void);
 extern bool slm_am_worker(void);
+extern bool slm_session_restores(Oid owner);
 extern void slm_worker_leave_dropped(void);
 extern void slm_worker_announce(Oid owner);
 extern void slm_worker_wake(Oid owner);

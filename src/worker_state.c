@@ -13,7 +13,8 @@
  * It counts only if it acts as the owner of the extension's tables or as a
  * superuser, who alone can restore them; nobody else can stop the jobs by it.
  * And it counts for a day at most: a pooled connection may keep the settings by
- * accident.  report_jobs() shows it.
+ * accident.  report_jobs() shows it.  Such a session may also bring rows that
+ * lie ahead of this server's clock (capture.c).
  */
 #include "postgres.h"
 
@@ -186,8 +187,27 @@ at_exit(int code, Datum arg)
 }
 
 /*
- * Is this session restoring a dump?  The settings are what pg_dump writes at
- * the top of each; few other sessions have a reason for both.
+ * Are the settings those that pg_dump writes at the top of each dump?  Few
+ * other sessions have a reason for both.
+ */
+static bool
+has_settings_of_dump(void)
+{
+	return !row_security && !check_function_bodies;
+}
+
+/*
+ * Does this session restore a dump?  For this the library need not be
+ * preloaded.
+ */
+bool
+slm_session_restores(Oid owner)
+{
+	return has_settings_of_dump() && has_privs_of_role(GetOuterUserId(), owner);
+}
+
+/*
+ * Is this session restoring a dump?  Then the worker stays away.
  */
 static bool
 note_restore(void)
@@ -195,7 +215,7 @@ note_restore(void)
 	static bool exit_registered = false;
 	SharedDatabase *entry;
 
-	if (restoring || !may_restore || row_security || check_function_bodies)
+	if (restoring || !may_restore || !has_settings_of_dump())
 		return restoring;
 	LWLockAcquire(slm_shared->lock, LW_EXCLUSIVE);
 	entry = slm_add_database(MyDatabaseId);
@@ -281,8 +301,7 @@ at_transaction_event(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (event == XACT_EVENT_COMMIT && restoring &&
-		(row_security || check_function_bodies))
+	if (event == XACT_EVENT_COMMIT && restoring && !has_settings_of_dump())
 		end_restore();
 	if (wake_at_commit && slm_shared != NULL && event == XACT_EVENT_COMMIT &&
 		!note_restore())

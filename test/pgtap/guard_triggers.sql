@@ -106,6 +106,22 @@ SELECT throws_ok($$INSERT INTO slm_feedback.feedback (request_id, is_helpful) VA
 SELECT throws_ok($$INSERT INTO slm_feedback.feedback (request_id, is_helpful, query_created_at) VALUES ('nowhere', true, now())$$, '23503',
     NULL, 'with a time as well');
 
+-- ---- where foreign keys are not checked, a deleted query leaves its feedback: docs/operations.md ----
+CALL slm_feedback.rollup();
+SELECT slm_feedback.record_query('q', 'r', 'left', created_at => now() - interval '3 days');
+SELECT count(*) FROM slm_feedback.submit_feedback('left', true);
+CALL slm_feedback.rollup();
+SET session_replication_role = replica;
+DELETE FROM slm_feedback.queries WHERE request_id = 'left';
+RESET session_replication_role;
+SELECT is((SELECT count(*) FROM slm_feedback.feedback f WHERE NOT EXISTS (SELECT 1 FROM slm_feedback.queries q WHERE q.request_id = f.request_id)), 1::bigint,
+    'a DELETE without foreign keys leaves the feedback');
+CALL slm_feedback.rollup();
+DELETE FROM slm_feedback.feedback f WHERE NOT EXISTS (SELECT 1 FROM slm_feedback.queries q WHERE q.request_id = f.request_id);
+SELECT is(pg_temp.differing_days(), 0::bigint, 'reports are right once it is deleted, too');
+CALL slm_feedback.rollup();
+SELECT is(pg_temp.differing_days(), 0::bigint, 'and so are the metrics');
+
 SELECT * FROM finish();
 DROP EXTENSION slm_feedback CASCADE;
 DROP FUNCTION turn, fail_inside, backdate, forget;

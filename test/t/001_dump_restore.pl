@@ -100,6 +100,13 @@ $node->safe_psql(
 	SELECT slm_feedback.record_query('late query', request_id => 'late', created_at => '2026-01-20 12:00+01', model => 'model 0');
 	DELETE FROM slm_feedback.queries WHERE request_id = 'r200'});
 isnt($node->safe_psql('source', 'SELECT count(*) FROM slm_feedback.rollup_queue'), '0', 'some days are marked');
+# Rows that lie ahead of this server's clock, as a server brings them whose clock was ahead.
+my $ahead = q{INSERT INTO slm_feedback.queries (request_id, query_text, created_at) VALUES ('ahead', 'q', now() + interval '20 days')};
+my ($ahead_status, undef, $ahead_error) = $node->psql('source', $ahead);
+like($ahead_error, qr/created_at is in the future/, 'a row that is 20 days ahead is refused');
+$node->safe_psql('source', "SET row_security = off; SET check_function_bodies = off; $ahead; SELECT slm_feedback.submit_feedback('ahead', true)");
+is($node->safe_psql('source', q{SELECT total_queries, positive_feedback_count FROM slm_feedback.report_daily('2026-06-01', 'infinity')
+	WHERE date = slm_feedback.day_of(now() + interval '20 days')}), '1|1', 'but not in a restore, and then reported');
 $expected = state_of('source');
 dump_and_restore('source', 'restored');
 same_state(state_of('restored'), $expected, 'dumped with marks');
