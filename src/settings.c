@@ -151,8 +151,7 @@ read_row(Oid relid, Snapshot snapshot, RowReader reader, SlmSettings *into)
 	TransactionId xmin = InvalidTransactionId;
 	TableScanDesc scan;
 
-	/* GetLatestSnapshot() refuses while a parallel plan runs; this is as new.
-	 */
+	/* GetLatestSnapshot() refuses while a parallel plan runs. */
 	snapshot =
 		RegisterSnapshot(snapshot ? snapshot : GetCatalogSnapshot(relid));
 	scan = table_beginscan(rel, snapshot, 0, NULL, SO_NONE);
