@@ -82,6 +82,8 @@ class Session(threading.Thread):
         elif state in ("42703", "42804") and ("has been dropped" in str(error) or "return row" in str(error)):
             # A column came or went while the call, whose row type was known by then, waited for the table.
             self.record.error(state)
+        elif state == "XX000" and self.with_grant(error):
+            self.record.error("XX000 of GRANT beside ALTER TABLE")
         elif state == "40P01" and self.with_reindex():
             self.record.error("40P01 with the building of an index")
         else:
@@ -95,6 +97,11 @@ class Session(threading.Thread):
             f"{self.name} {self.action}: {error}\n{detail}",
             self.run_.server.log_tail(40),
         )
+
+    def with_grant(self, error):
+        """GRANT changes the catalog's row of a table without a lock on it; the server refuses the later of two so."""
+        changes = self.name == "table_changer" or self.action.startswith(("grant_access(", "revoke_access("))
+        return changes and hasattr(self.run_, "granted") and "tuple concurrently updated" in str(error)
 
     def with_reindex(self):
         """Deadlocks that no order of locks in the extension avoids.
