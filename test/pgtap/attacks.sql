@@ -236,6 +236,7 @@ INSERT INTO public.slm_calls VALUES
     ('redact', 'admin', $$SELECT slm_feedback.redact('a@b.example')$$, 'ran'),
     ('set_redaction', 'admin', $$SELECT slm_feedback.set_redaction(false)$$, 'ran'),
     ('set_redaction_pattern', 'admin', $$SELECT slm_feedback.set_redaction_pattern('A', 'a0'), slm_feedback.redact('a0 a@b.example'), slm_feedback.set_redaction_pattern('A', NULL)$$, 'ran'),
+    ('least_group_users', 'analyst', $$SELECT slm_feedback.least_group_users()$$, 'ran'),
     ('may_be_rated', 'analyst', $$SELECT slm_feedback.may_be_rated('r1')$$, 'ran'),
     ('redaction_dry_run', 'admin', $$SELECT * FROM slm_feedback.redaction_dry_run()$$, 'ran'),
     ('export_user', 'admin', $$SELECT slm_feedback.export_user('u')$$, 'ran'),
