@@ -86,7 +86,7 @@ export function models(context: Context): HTMLElement[] {
                 el('div', {},
                     el('h3', { id: 'title-models' }, 'Models side by side'),
                     el('p', { class: 'note' }, exact
-                        ? 'Columns marked \u2248 are approximate: users within about 2.3%, percentiles of 1,000 timed queries or more within about 1% of rank.'
+                        ? 'Columns marked \u2248 are approximate: users within about 2.3%, percentiles of 1,000 timed queries or more within about 1% of rank and one distinct time.'
                         : 'Columns marked daily are means of the daily values: users and percentiles of several days do not add up.')),
                 el('div', { class: 'tools' },
                     el('button', { type: 'button', id: 'by-version', 'aria-pressed': String(byVersion), disabled: view.version !== null, onclick: () => update({ byVersion: !view.byVersion }, '#by-version') }, 'By prompt version'),

@@ -26,7 +26,7 @@ export function speed({ days, totals, before, range }: Context): HTMLElement[] {
         el('div', { class: 'grid' },
             card({
                 id: 'response-times', title: 'Response time', wide: true, height: 340,
-                note: 'Average, median (p50) and the times that 95% and 99% of the answers stay below. Percentiles are exact below 1,000 timed queries a day, else within about 1% of rank.',
+                note: 'Average, median (p50) and the times that 95% and 99% of the answers stay below. Percentiles are exact below 1,000 timed queries a day, else within about 1% of rank and one distinct time.',
                 describe: `Average ${milliseconds(ratio(totals.time_sum, totals.timed))}; p95 ${span(p95, milliseconds)}.`,
                 option: (c) => ({
                     xAxis: dayAxis(days, c, false), yAxis: valueAxis(c, axis, { min: 0 }),
