@@ -159,6 +159,18 @@ is(slurp_file("$dir/victim"), 'untouched', 'a link is not followed');
 ok(-f "$dir/postgres.html" && !-l "$dir/postgres.html" && -s "$dir/postgres.html" > 100000, 'but replaced by the page');
 ok(!-e "$dir/postgres.html.$pid.tmp" && !-l "$dir/postgres.html.$pid.tmp", 'no temporary file is left');
 
+# --- an older snapshot ---
+# The page goes by the time zone of its snapshot, although another has been set since. The two zones are 25 hours apart.
+sql('CREATE DATABASE zones');
+sql("CREATE EXTENSION slm_feedback CASCADE; SELECT slm_feedback.set_time_zone('Pacific/Kiritimati')", db => 'zones');
+my $reader = $node->background_psql('zones');
+$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM slm_feedback.queries');
+sql("SELECT slm_feedback.set_time_zone('Pacific/Pago_Pago')", db => 'zones');
+like($reader->query_safe(q{SELECT d.page ~ to_char(now() AT TIME ZONE 'Pacific/Kiritimati', '"\"today\":\""YYYY-MM-DD'),
+								  d.page ~ '"time_zone":"Pacific/Kiritimati"' FROM (SELECT slm_feedback.dashboard()) d (page)}),
+	qr/^t\|t\b/, "today and the zone are the snapshot's");
+$reader->quit;
+
 # --- a standby, and no page ---
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
