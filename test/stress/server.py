@@ -72,8 +72,16 @@ class Server:
             raise RuntimeError(f"{program} failed: {result.stdout}{self.log_tail(30)}")
 
     def start(self):
-        """Starts the postmaster as a child of this process, which can then see that it is gone."""
         self.before_start()
+        deadline = time.monotonic() + 90
+        while not self._start_once(deadline):
+            time.sleep(0.2)
+
+    def _start_once(self, deadline):
+        """Starts the postmaster as a child of this process, which can then see that it is gone.
+
+        False if processes of a killed postmaster have not ended yet: the next one is refused until they have.
+        """
         with open(self.log, "a") as log:
             self.child = subprocess.Popen(
                 [os.path.join(self.programs, "postgres"), "-D", self.data],
@@ -83,15 +91,19 @@ class Server:
                 env=self.environment,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 90
         while True:
             try:
                 self.connect("start", "postgres").close()
-                return
+                return True
             except psycopg.OperationalError:
-                if self.child.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("the server did not start: " + self.log_tail(30)) from None
-                time.sleep(0.02)
+                ended = self.child.poll() is not None
+                if time.monotonic() < deadline:
+                    if ended and "is still in use" in self.log_tail(3):
+                        return False
+                    if not ended:
+                        time.sleep(0.02)
+                        continue
+                raise RuntimeError("the server did not start: " + self.log_tail(30)) from None
 
     def stop(self, mode="fast"):
         if self.child is not None and self.child.poll() is None:
