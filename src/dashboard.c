@@ -31,6 +31,7 @@
 #include "utils/datetime.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
@@ -932,23 +933,7 @@ choose_view(const Document *page, bool given, DateADT *from, DateADT *to)
 static SlmCalendar
 snapshot_calendar(void)
 {
-	SlmCalendar calendar = slm_plain_calendar("UTC");
-	SlmCaller caller;
-
-	SPI_connect();
-	caller = slm_become_owner();
-	SPI_execute("SELECT s FROM slm_feedback.settings s", true, 1);
-	if (SPI_processed > 0)
-	{
-		bool isnull;
-
-		calendar = slm_calendar_of_row(DatumGetHeapTupleHeader(
-			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-						  &isnull)));
-	}
-	slm_become_caller(caller);
-	SPI_finish();
-	return calendar;
+	return slm_late_rules(GetActiveSnapshot()).calendar;
 }
 
 /* Today by that calendar. */

@@ -34,8 +34,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "access.h"
+#include "compat.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(slm_may_be_rated);
@@ -46,10 +46,10 @@ PG_FUNCTION_INFO_V1(slm_may_be_rated);
 #define HASHES 3
 
 /*
- * Who asks, and what tells two snapshots apart that see different rows.  A transaction that
- * ends between them takes the highest finished id (xmax) up, or leaves the list
- * of those in progress below it, which can only shrink.  The transaction's own
- * changes need a new command.
+ * Who asks, and what tells two snapshots apart that see different rows.  A
+ * transaction that ends between them takes the highest finished id (xmax) up,
+ * or leaves the list of those in progress below it, which can only shrink.  The
+ * transaction's own changes need a new command.
  */
 typedef struct Seen
 {

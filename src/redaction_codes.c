@@ -4,8 +4,9 @@
  *
  * Redaction looks for ASCII forms.  Here, characters that readers take for
  * them become ASCII: the decimal digits of other scripts and of full width,
- * full-width and small brackets, dots, slashes, plus and at signs, and every space.  What
- * else there is becomes one of a few codes: no matcher needs to know more.
+ * full-width and small brackets, dots, slashes, plus and at signs, and every
+ * space.  What else there is becomes one of a few codes: no matcher needs to
+ * know more.
  *
  * Outside UTF-8 only ASCII has a meaning: bytes from 0x80 on are letters where
  * they can be, and never join with ASCII.

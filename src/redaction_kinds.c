@@ -514,8 +514,9 @@ is_foreign_phone(const Phone *phone)
 }
 
 /*
- * +49 30 1234567 (8 to 15 digits), or is_foreign_phone(); (212) 555-0100, 212-555-0100; and with a
- * leading 0 either groups of which the first has 3 to 5 digits, or five pairs.
+ * +49 30 1234567 (8 to 15 digits), or is_foreign_phone(); (212) 555-0100,
+ * 212-555-0100; and with a leading 0 either groups of which the first has 3 to 5
+ * digits, or five pairs.
  * A bracket must hold the area code alone: (2024-01-15 12:30) is none.
  */
 static int
